@@ -1,0 +1,84 @@
+"""The messages that go to the model: the one place used for serving AND for training.
+
+A message is {"role": "system" | "user" | "assistant", "content": str}. The assistant's content
+is always the canonical JSON of a Recommendation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Final, TypedDict
+
+from chatbot.themes import BaseInfo, get_label
+
+
+class Message(TypedDict):
+    """One chat message."""
+
+    role: str
+    content: str
+
+
+_SYSTEM: Final = {
+    "ko": (
+        "당신은 친환경 챌린지를 추천하는 도우미입니다. JSON 객체 하나로만 답하세요. "
+        "최상위 키는 recommend와 challenges입니다. recommend는 추천하는 한 문장이고, "
+        "challenges는 title과 한 문장 description을 가진 챌린지 3개의 배열입니다. "
+        "번호, 코드 블록, 줄바꿈은 쓰지 마세요."
+    ),
+    "en": (
+        "You recommend eco-challenges. Answer with one JSON object only. "
+        "Its top-level keys are recommend and challenges: recommend is one sentence, "
+        "challenges is an array of 3 objects with a title and a one-sentence description. "
+        "No numbering, no code block, no line breaks."
+    ),
+}
+
+_BASE_INFO: Final = {
+    "ko": "위치: {location}\n직업: {work_type}\n카테고리: {category}\n"
+    "나에게 맞는 챌린지 3개를 추천해 주세요.",
+    "en": "Location: {location}\nWork: {work_type}\nCategory: {category}\n"
+    "Please recommend 3 challenges that suit me.",
+}
+
+_FREE_TEXT: Final = {
+    "ko": "{text}\n\n위치: {location}\n직업: {work_type}\n카테고리: {category}",
+    "en": "{text}\n\nLocation: {location}\nWork: {work_type}\nCategory: {category}",
+}
+
+
+def _labels(info: BaseInfo, lang: str) -> dict[str, str]:
+    return {
+        "location": get_label("location", info.location, lang),
+        "work_type": get_label("work_type", info.work_type, lang),
+        "category": get_label("category", info.category, lang),
+    }
+
+
+def system_message(lang: str) -> Message:
+    """The instruction that opens every conversation, in "ko" or "en"."""
+    return {"role": "system", "content": _SYSTEM[lang]}
+
+
+def base_info_message(info: BaseInfo, lang: str) -> Message:
+    """The user message of the base-info mode: three choices, no free text."""
+    return {"role": "user", "content": _BASE_INFO[lang].format(**_labels(info, lang))}
+
+
+def free_text_message(text: str, info: BaseInfo, lang: str) -> Message:
+    """The user message of the free-text mode: the person's words, then what was understood."""
+    content = _FREE_TEXT[lang].replace("{text}", "\0").format(**_labels(info, lang))
+    return {"role": "user", "content": content.replace("\0", text)}
+
+
+def assistant_message(content: str) -> Message:
+    """An earlier answer; content is the canonical JSON."""
+    return {"role": "assistant", "content": content}
+
+
+def prompt_hash(messages: Sequence[Message]) -> str:
+    """First 16 hex digits of the sha256 of the messages: which exact prompt was sent."""
+    text = json.dumps(list(messages), ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
