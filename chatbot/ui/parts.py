@@ -1,0 +1,101 @@
+"""What the screen is given: the chat service, the store, the learning side, who is asking.
+
+The roof (app.py) builds one `Parts` and hands it to `layout.mount`; nothing here reaches for
+anything by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from starlette.requests import Request
+
+from chatbot.engines.base import EngineStatus
+from chatbot.service import ChatService
+from feedback_store.store import Store
+
+if TYPE_CHECKING:
+    from finetune.loop import LoopProgress
+
+
+@dataclass(frozen=True)
+class Blocker:
+    """One reason why a retrain cannot start; the screen translates by code."""
+
+    code: str  # too_few_examples, already_running, engine_not_ready, …
+    message: str
+    have: int = 0
+    need: int = 0
+
+
+class Learning(Protocol):
+    """The learning wing as the screen sees it. Methods are called from worker threads and may
+    block for seconds; errors carry `code` and a sentence.
+    """
+
+    def recipes(self) -> Sequence[str]:
+        """Names of the presets, the default one first."""
+        ...
+
+    def blockers(self) -> Sequence[Blocker]:
+        """What is missing before a retrain can start; empty when it can."""
+        ...
+
+    def start_retrain(self, recipe: str, *, actor: str) -> None:
+        """Begin in the background; raises when one runs already."""
+        ...
+
+    def cancel_retrain(self) -> None:
+        """Ask the running retrain to end; nothing happens when none runs."""
+        ...
+
+    def retrain_progress(self) -> LoopProgress | None:
+        """Where the current or the last retrain stands; None when there was none."""
+        ...
+
+    def log_tail(self, num_lines: int) -> Sequence[str]:
+        """The last lines of the training log."""
+        ...
+
+    def collect(self) -> int:
+        """Turn new feedback into pending examples; returns how many came."""
+        ...
+
+    def production(self) -> str | None:
+        """The version that answers now; None is the base model."""
+        ...
+
+    def promote(self, version: str | None, *, actor: str, reason: str) -> None:
+        """Load the version, prove it, and let it answer from now on (None: the base model)."""
+        ...
+
+    def roll_back(self, *, actor: str) -> str | None:
+        """Back to the version that answered before; returns which one answers now."""
+        ...
+
+
+@dataclass(frozen=True)
+class UiSettings:
+    """How the screen looks and what it offers."""
+
+    title: str = "EcoLoop"
+    lang: str = "ko"  # when neither a cookie nor the browser asks for Korean or English
+    public_arena: bool = False
+    open_studio: bool = False  # "/" leads straight into the studio: one person on loopback
+    login_path: str = "/login"
+    max_concurrent_answers: int = 128
+    max_upload_mb: int = 200
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything the screen needs. identify tells (person_id, is_admin) from the signed cookie."""
+
+    chat: ChatService
+    store: Store
+    engine_status: Callable[[], EngineStatus]
+    learning: Learning
+    identify: Callable[[Request], tuple[str, bool]]
+    settings: UiSettings = field(default_factory=UiSettings)
