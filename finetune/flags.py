@@ -1,0 +1,32 @@
+"""A flag: one doubt about an example, with what was seen and what to do about it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Severity = Literal["error", "warning", "info"]
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One doubt. `name` is stable (the screen translates by it), evidence quotes what was seen,
+    fix says in a sentence what to do.
+
+    An error cannot be trained on as it stands; a warning needs a look; an info is good to know.
+    """
+
+    name: str
+    severity: Severity
+    evidence: str
+    fix: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the store keeps it."""
+        return asdict(self)
+
+
+def quote(text: str, limit: int = 60) -> str:
+    """The start of a text as evidence, on one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
