@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from typing import Final, TypedDict
 
+from chatbot.talk import find_aside
 from chatbot.themes import BaseInfo, get_label
 
 
@@ -26,13 +27,15 @@ _SYSTEM: Final = {
         "당신은 친환경 챌린지를 추천하는 도우미입니다. JSON 객체 하나로만 답하세요. "
         "최상위 키는 recommend와 challenges입니다. recommend는 추천하는 한 문장이고, "
         "challenges는 title과 한 문장 description을 가진 챌린지 3개의 배열입니다. "
-        "번호, 코드 블록, 줄바꿈은 쓰지 마세요."
+        "번호, 코드 블록, 줄바꿈은 쓰지 마세요. "
+        "주제와 다른 말이나 거친 말에도 다정하게 챌린지로 이끌어 주세요."
     ),
     "en": (
         "You recommend eco-challenges. Answer with one JSON object only. "
         "Its top-level keys are recommend and challenges: recommend is one sentence, "
         "challenges is an array of 3 objects with a title and a one-sentence description. "
-        "No numbering, no code block, no line breaks."
+        "No numbering, no code block, no line breaks. "
+        "If a message is off the topic or rude, lead back to the challenges kindly."
     ),
 }
 
@@ -44,8 +47,15 @@ _BASE_INFO: Final = {
 }
 
 _FREE_TEXT: Final = {
-    "ko": "{text}\n\n위치: {location}\n직업: {work_type}\n카테고리: {category}",
-    "en": "{text}\n\nLocation: {location}\nWork: {work_type}\nCategory: {category}",
+    "ko": "\n\n{hint}위치: {location}\n직업: {work_type}\n카테고리: {category}",
+    "en": "\n\n{hint}Location: {location}\nWork: {work_type}\nCategory: {category}",
+}
+
+_HINTS: Final = {
+    ("ko", "off_topic"): "(주제와 다른 말입니다. 다정하게 받아 주고 챌린지로 이끌어 주세요.)\n",
+    ("ko", "abuse"): "(거친 말입니다. 다투지 말고 다정하게 챌린지로 이끌어 주세요.)\n",
+    ("en", "off_topic"): "(This is off the topic. Lead back to the challenges kindly.)\n",
+    ("en", "abuse"): "(This is rude. Do not argue; lead back to the challenges kindly.)\n",
 }
 
 
@@ -69,8 +79,12 @@ def base_info_message(info: BaseInfo, lang: str) -> Message:
 
 def free_text_message(text: str, info: BaseInfo, lang: str) -> Message:
     """The user message of the free-text mode: the person's words, then what was understood."""
-    content = _FREE_TEXT[lang].replace("{text}", "\0").format(**_labels(info, lang))
-    return {"role": "user", "content": content.replace("\0", text)}
+    aside = find_aside(text)
+    hint = _HINTS[lang, aside] if aside else ""
+    return {
+        "role": "user",
+        "content": text + _FREE_TEXT[lang].format(hint=hint, **_labels(info, lang)),
+    }
 
 
 def assistant_message(content: str) -> Message:

@@ -1,13 +1,14 @@
 """Where people live, how they work and what the challenge is about: codes, labels, words that
 imply them.
 
-Pure data and pure functions; the API codes, the Korean labels and the words of the free chat
-all meet here.
+Pure data and look-ups; the API codes, the Korean labels and the words of the free chat all meet
+here. How a message is read with them stands in talk.py.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import re
+from dataclasses import dataclass
 from typing import Final
 
 
@@ -40,49 +41,61 @@ LOCATIONS: Final = (
         "city",
         "도시",
         "city",
-        ("도시", "도심", "시내", "서울", "아파트", "city", "downtown", "urban"),
+        ("도심", "시내", "서울", "아파트", "원룸", "오피스텔", "downtown", "urban", "apartment"),
     ),
     Option(
         "beach",
         "바닷가",
         "beach",
-        ("바닷가", "바다", "해변", "해안", "섬", "beach", "seaside", "coast", "sea"),
+        ("바다", "해변", "해안", "섬", "어촌", "항구", "seaside", "coast", "sea", "island"),
     ),
     Option(
         "mountain",
         "산",
         "mountain",
-        ("산", "산속", "산골", "산에", "등산", "숲", "mountain", "mountains", "forest", "hill"),
+        ("산속", "산골", "산동네", "산자락", "등산", "숲", "forest", "hills", "hiking"),
     ),
     Option(
         "rural",
         "농촌",
         "rural",
-        ("농촌", "시골", "농가", "논밭", "밭", "귀농", "rural", "countryside", "farm", "village"),
+        ("시골", "농가", "논밭", "밭", "귀농", "농사", "텃밭", "countryside", "farm", "village"),
     ),
 )
 
 WORK_TYPES: Final = (
     Option(
-        "office", "사무직", "office", ("사무직", "사무실", "회사원", "직장인", "office", "desk job")
+        "office",
+        "사무직",
+        "office",
+        ("사무실", "회사원", "직장인", "내근", "desk job", "office worker"),
     ),
     Option(
         "field",
         "현장직",
         "field",
-        ("현장직", "현장", "공사장", "공장", "외근", "field", "site", "factory", "outdoors"),
+        ("현장", "공사장", "공장", "외근", "construction site", "on site", "factory", "outdoors"),
     ),
     Option(
         "sales",
         "영업직",
         "sales",
-        ("영업직", "영업", "거래처", "출장", "sales", "salesperson", "clients"),
+        ("영업", "거래처", "출장", "salesperson", "business trip"),
     ),
     Option(
         "remote",
         "재택근무",
         "remote",
-        ("재택근무", "재택", "집에서 일", "프리랜서", "remote", "work from home", "freelancer"),
+        (
+            "재택",
+            "집에서 일하",
+            "집에서 일해",
+            "집에서 근무",
+            "프리랜서",
+            "work from home",
+            "working from home",
+            "freelancer",
+        ),
     ),
 )
 
@@ -92,36 +105,53 @@ CATEGORIES: Final = (
         "제로웨이스트",
         "Zero waste",
         (
-            "제로웨이스트",
             "제로 웨이스트",
             "쓰레기",
             "일회용",
             "텀블러",
+            "장바구니",
+            "플라스틱",
+            "비닐",
             "리필",
-            "zero waste",
-            "waste",
             "trash",
+            "plastic",
+            "tumbler",
+            "refill",
         ),
     ),
     Option(
         "PLOGGING",
         "플로깅",
         "Plogging",
-        ("플로깅", "줍기", "줍깅", "조깅", "산책", "plogging", "jogging", "litter", "pick up"),
+        (
+            "쓰레기 줍",
+            "쓰레기를 줍",
+            "쓰레기 주우",
+            "쓰레기를 주우",
+            "줍깅",
+            "줍기",
+            "조깅",
+            "산책",
+            "달리기",
+            "jogging",
+            "litter",
+            "pick up trash",
+        ),
     ),
     Option(
         "CARBON_FOOTPRINT",
         "탄소발자국",
         "Carbon footprint",
         (
-            "탄소발자국",
             "탄소 발자국",
             "이산화탄소",
+            "온실가스",
             "대중교통",
             "자전거",
-            "carbon footprint",
+            "지하철",
             "co2",
-            "transport",
+            "public transport",
+            "bicycle",
         ),
     ),
     Option(
@@ -129,13 +159,16 @@ CATEGORIES: Final = (
         "에너지 절약",
         "Energy saving",
         (
-            "에너지 절약",
             "에너지",
             "전기",
+            "전기세",
             "난방",
             "냉방",
+            "에어컨",
             "절전",
-            "energy",
+            "콘센트",
+            "멀티탭",
+            "save energy",
             "electricity",
             "heating",
         ),
@@ -145,15 +178,16 @@ CATEGORIES: Final = (
         "업사이클",
         "Upcycling",
         (
-            "업사이클",
             "업사이클링",
             "새활용",
             "재활용",
+            "재사용",
             "리폼",
-            "만들기",
-            "upcycling",
+            "헌 옷",
+            "폐품",
             "upcycle",
             "reuse",
+            "old clothes",
         ),
         ("UPCYCLE",),
     ),
@@ -161,48 +195,44 @@ CATEGORIES: Final = (
         "MEDIA",
         "문화 공유",
         "Sharing culture",
-        (
-            "문화 공유",
-            "문화",
-            "영화",
-            "책",
-            "다큐",
-            "전시",
-            "sns",
-            "culture",
-            "film",
-            "movie",
-            "book",
-        ),
+        ("문화", "영화", "책", "독서", "다큐", "전시", "전시회", "sns", "culture", "film", "movie"),
     ),
     Option(
         "DIGITAL_CARBON",
         "디지털 탄소",
         "Digital carbon",
         (
-            "디지털 탄소",
             "디지털",
             "이메일",
             "메일",
+            "메일함",
             "클라우드",
             "스트리밍",
+            "스마트폰",
             "digital",
             "email",
-            "cloud",
+            "inbox",
+            "streaming",
         ),
     ),
     Option(
         "VEGAN",
         "비건",
         "Vegan",
-        ("비건", "채식", "식물성", "고기 없이", "두부", "vegan", "plant-based", "vegetarian"),
+        (
+            "채식",
+            "식물성",
+            "고기 없이",
+            "고기 없는",
+            "두부",
+            "plant-based",
+            "vegetarian",
+            "meatless",
+        ),
     ),
 )
 
 FIELDS: Final = {"location": LOCATIONS, "work_type": WORK_TYPES, "category": CATEGORIES}
-
-_RETURN_WORDS: Final = ("원래대로", "처음", "back to the first", "original")
-_OTHER_WORDS: Final = ("아무거나", "다른 거", "다른거", "다른 것", "anything", "something else")
 
 
 class UnknownOption(ValueError):
@@ -233,39 +263,4 @@ def get_label(field: str, code: str, lang: str) -> str:
 
 def detect_lang(text: str) -> str:
     """ "ko" if any Hangul is there, else "en"."""
-    return "ko" if any("\uac00" <= char <= "\ud7a3" for char in text) else "en"
-
-
-def _implied(field: str, text: str) -> str | None:
-    """Code of the option whose longest implying word occurs in the text, or None."""
-    lowered = text.casefold()
-    found = [
-        (len(word), option.code)
-        for option in FIELDS[field]
-        for word in option.words
-        if word in lowered
-    ]
-    return max(found)[1] if found else None
-
-
-def follow_talk(text: str, current: BaseInfo, first: BaseInfo) -> BaseInfo:
-    """The base info after a free-text message: named or implied values switch it.
-
-    "원래대로" returns to the category picked first, "아무거나" takes the next other one.
-    """
-    lowered = text.casefold()
-    result = replace(
-        current,
-        location=_implied("location", text) or current.location,
-        work_type=_implied("work_type", text) or current.work_type,
-    )
-    named = _implied("category", text)
-    if named:
-        return replace(result, category=named)
-    if any(word in lowered for word in _RETURN_WORDS):
-        return replace(result, category=first.category)
-    if any(word in lowered for word in _OTHER_WORDS):
-        codes = [option.code for option in CATEGORIES]
-        following = codes[(codes.index(current.category) + 1) % len(codes)]
-        return replace(result, category=following)
-    return result
+    return "ko" if re.search("[\uac00-\ud7a3\u1100-\u11ff\u3131-\u318e]", text) else "en"
