@@ -1,0 +1,88 @@
+"""Answers that are copies: of a training answer, or of the answer to another question."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from finetune.cases import asked_category
+
+SHINGLE_CHARS = 8
+COPY_SHARE = 0.8  # of an answer's shingles in one other text
+
+
+@dataclass(frozen=True)
+class TrainingAnswer:
+    """One training completion and the category its prompt asked about (None: not named)."""
+
+    category: str | None
+    text: str
+
+
+def read_training_answers(dataset_dir: Path) -> Iterator[TrainingAnswer]:
+    """The training completions of a frozen dataset; none if the folder is gone."""
+    path = dataset_dir / "train.jsonl"
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            row = json.loads(line)
+            yield TrainingAnswer(asked_category(row["prompt"]), row["completion"][-1]["content"])
+
+
+def _readable(text: str) -> str:
+    """The strings of a JSON text in order, so that answers and completions compare alike."""
+    try:
+        value = json.loads(text)
+        parts = [value["recommend"]]
+        for challenge in value["challenges"]:
+            parts += [challenge["title"], challenge["description"]]
+        return " ".join(parts)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return text
+
+
+def _shingles(text: str) -> set[str]:
+    squeezed = "".join(text.split())
+    return {
+        squeezed[at : at + SHINGLE_CHARS] for at in range(max(1, len(squeezed) - SHINGLE_CHARS + 1))
+    }
+
+
+def find_copies(
+    answers: Mapping[str, str], training: Iterable[TrainingAnswer]
+) -> dict[str, TrainingAnswer]:
+    """answer_id → the training answer that it repeats. One pass; only shared shingles are kept.
+
+    Where several training answers match, the closest counts.
+    """
+    ours = {answer_id: _shingles(text) for answer_id, text in answers.items() if text.strip()}
+    known = set().union(*ours.values()) if ours else set()
+    best: dict[str, tuple[float, TrainingAnswer]] = {}
+    for row in training:
+        shared = _shingles(_readable(row.text)) & known
+        for answer_id, shingles in ours.items():
+            if len(shared) < COPY_SHARE * len(shingles):
+                continue
+            share = len(shared & shingles) / len(shingles)
+            if share >= COPY_SHARE and share > best.get(answer_id, (0.0, row))[0]:
+                best[answer_id] = (share, row)
+    return {answer_id: row for answer_id, (_, row) in best.items()}
+
+
+def find_twins(answers: Iterable[tuple[str, Hashable, str]]) -> dict[str, str]:
+    """answer_id → the text of a near-identical answer to another question.
+
+    Each answer comes with what it was asked; the same question asked twice makes no twins.
+    """
+    known = [(answer_id, asked, _shingles(text), text) for answer_id, asked, text in answers]
+    twins = {}
+    for answer_id, asked, shingles, _ in known:
+        for _, other_asked, others, other_text in known:
+            overlap = len(shingles & others)
+            if other_asked != asked and overlap >= COPY_SHARE * len(shingles | others):
+                twins[answer_id] = other_text[:120]
+                break
+    return twins

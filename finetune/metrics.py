@@ -1,0 +1,293 @@
+"""From answers to figures: pure, so that stored answers can be measured again at any time.
+
+People get answers under the schema, so what they read is checked there as well as without it;
+whether the adapter learned the format shows only without. The whole answer counts as good
+when nothing at all is wrong with it: that one share is what the gate wants to see rise.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
+
+from chatbot.recommendation import Recommendation, RecommendationError, canonical, parse
+from finetune import text_checks
+from finetune.cases import HeldOutCase
+from finetune.category_fit import catalog_judge
+from finetune.copies import TrainingAnswer, find_copies, find_twins
+from finetune.report import (
+    Answer,
+    Better,
+    Failure,
+    Metric,
+    mean_metric,
+    quantile_metric,
+    share_metric,
+)
+
+GOOD_ANSWER: Final = "good_answer"  # the figure whose rise the gate asks for
+SAME_CHALLENGE = 0.6  # bigram similarity; different challenges of the catalog reach 0.28
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One answer as people would read it. fields: recommend, then title, description, …
+
+    recommendation is None when the text does not parse; parse_error says why. copied_from and
+    twin are what set the answer beside the others and beside the training answers.
+    """
+
+    answer: Answer
+    case: HeldOutCase
+    recommendation: Recommendation | None
+    parse_error: str
+    fields: tuple[str, ...]
+    titles: tuple[str, ...]
+    descriptions: tuple[str, ...]
+    copied_from: TrainingAnswer | None = None
+    twin: str | None = None
+
+    @property
+    def whole_text(self) -> str:
+        """All fields in one text."""
+        return " ".join(self.fields)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One yes-or-no metric: find returns the piece that shows the fault, or None.
+
+    needs: "text" is asked of every answer, "object" of those that are a JSON object, "parsed" of
+    those that parse. mode: which answers it is asked of.
+    """
+
+    name: str
+    better: Better
+    find: Callable[[Reading], str | None]
+    needs: Literal["text", "object", "parsed"] = "object"
+    mode: Literal["free", "schema", "both"] = "both"
+
+
+def _find_invalid(reading: Reading) -> str | None:
+    if reading.recommendation is None:
+        return f"{reading.parse_error} {reading.answer.text[:80]}"
+    return None
+
+
+def _find_not_canonical(reading: Reading) -> str | None:
+    text = reading.answer.text
+    if reading.recommendation is None or canonical(reading.recommendation) != text.strip():
+        return text[:120]
+    return None
+
+
+def _find_unended(reading: Reading) -> str | None:
+    answer = reading.answer
+    return None if answer.finish_reason == "stop" else f"… {answer.text[-100:]}"
+
+
+def _find_loop(reading: Reading) -> str | None:
+    if reading.answer.finish_reason == "repetition":
+        return reading.answer.text[-120:]
+    return text_checks.find_loop(reading.fields)
+
+
+def _find_misfit(reading: Reading) -> str | None:
+    ranking = catalog_judge().rank(reading.whole_text)
+    if catalog_judge().fits(reading.whole_text, reading.case.base_info.category):
+        return None
+    return f"{reading.case.base_info.category} → {ranking[0]}: {' · '.join(reading.titles)}"
+
+
+def _find_same_challenges(reading: Reading) -> str | None:
+    texts = [
+        f"{title} {description}"
+        for title, description in zip(reading.titles, reading.descriptions, strict=True)
+    ]
+    for at, text in enumerate(texts):
+        for other in texts[at + 1 :]:
+            if text_checks.similarity(text, other) >= SAME_CHALLENGE:
+                return f"{text} = {other}"
+    return None
+
+
+def _find_parroting(reading: Reading) -> str | None:
+    """A training answer to a question about another category."""
+    copied = reading.copied_from
+    if copied is None or copied.category in (None, reading.case.base_info.category):
+        return None
+    return f"{copied.category}: {copied.text[:120]}"
+
+
+def _find_copy(reading: Reading) -> str | None:
+    return reading.copied_from.text[:120] if reading.copied_from else None
+
+
+CHECKS: Final = (
+    Check("valid_json", "higher", _find_invalid, "text", "free"),
+    Check("canonical_json", "higher", _find_not_canonical, "text", "free"),
+    Check("valid_with_schema", "higher", _find_invalid, "text", "schema"),
+    Check("stuffed", "lower", lambda r: text_checks.find_stuffing(r.fields, r.titles)),
+    Check("leading_numbers", "lower", lambda r: text_checks.find_leading_number(r.fields)),
+    Check("unended", "lower", _find_unended, "text"),
+    Check("escaped_newlines", "lower", lambda r: text_checks.find_escape(r.fields)),
+    Check("repetition", "lower", _find_loop, "text"),
+    Check("category_fit", "higher", _find_misfit),
+    Check("distinct_challenges", "higher", _find_same_challenges, "parsed"),
+    Check("repeated_across_prompts", "lower", lambda r: r.twin),
+    Check("parroted", "lower", _find_parroting, "text"),
+    Check("copied", "lower", _find_copy, "text"),
+    Check(
+        "pure_language",
+        "higher",
+        lambda r: text_checks.find_foreign(r.fields, r.case.lang),
+    ),
+    Check("spaced_korean", "higher", lambda r: text_checks.find_missing_spaces(r.fields)),
+    Check(
+        "odd_length",
+        "lower",
+        lambda r: text_checks.find_odd_length(r.fields[0], r.titles, r.descriptions),
+        "parsed",
+    ),
+    Check("personal_data", "lower", lambda r: text_checks.find_personal_data(r.fields), "text"),
+)
+# Copying a training answer of the same category, or answering two people alike, is no fault of
+# the single answer.
+_NOT_IN_GOOD: Final = frozenset({"copied", "repeated_across_prompts"})
+
+
+def _object_fields(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (value,)
+    if isinstance(value, Mapping):
+        return tuple(text for item in value.values() for text in _object_fields(item))
+    if isinstance(value, list):
+        return tuple(text for item in value for text in _object_fields(item))
+    return ()
+
+
+def read_answer(answer: Answer, case: HeldOutCase) -> Reading:
+    """Parse strictly; what does not parse is read as far as it is JSON at all, else as text."""
+    try:
+        recommendation = parse(answer.text)
+    except RecommendationError as error:
+        return Reading(answer, case, None, str(error), _loose_fields(answer.text), (), ())
+    titles = tuple(challenge.title for challenge in recommendation.challenges)
+    descriptions = tuple(challenge.description for challenge in recommendation.challenges)
+    pairs = zip(titles, descriptions, strict=True)
+    fields = (recommendation.recommend, *(text for pair in pairs for text in pair))
+    return Reading(answer, case, recommendation, "", fields, titles, descriptions)
+
+
+def _loose_fields(text: str) -> tuple[str, ...]:
+    try:
+        return _object_fields(json.loads(text)) or (text,)
+    except (ValueError, RecursionError):
+        return (text,)
+
+
+def _is_asked(check: Check, reading: Reading) -> bool:
+    mode = "schema" if reading.answer.constrained else "free"
+    if check.mode not in ("both", mode):
+        return False
+    if check.needs == "parsed":
+        return reading.recommendation is not None
+    is_object = reading.fields != (reading.answer.text,)
+    return check.needs == "text" or is_object
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """All figures of a set of answers."""
+
+    metrics: tuple[Metric, ...]
+    outcomes: dict[str, dict[str, bool]]
+    failures: tuple[Failure, ...]
+
+
+def _read_all(
+    answers: Sequence[Answer],
+    cases: Mapping[str, HeldOutCase],
+    training: Iterable[TrainingAnswer],
+) -> list[Reading]:
+    readings = [read_answer(answer, cases[answer.case_id]) for answer in answers]
+    copies = find_copies({r.answer.answer_id: r.whole_text for r in readings}, training)
+    twins: dict[str, str] = {}
+    for constrained in (False, True):
+        twins |= find_twins(
+            (r.answer.answer_id, r.case.base_info, r.whole_text)
+            for r in readings
+            if r.answer.constrained is constrained
+        )
+    return [
+        replace(
+            reading,
+            copied_from=copies.get(reading.answer.answer_id),
+            twin=twins.get(reading.answer.answer_id),
+        )
+        for reading in readings
+    ]
+
+
+def _measure_check(check: Check, readings: Sequence[Reading]) -> dict[str, str | None]:
+    return {
+        reading.answer.answer_id: check.find(reading)
+        for reading in readings
+        if _is_asked(check, reading)
+    }
+
+
+def _share(name: str, better: Better, outcomes: Mapping[str, bool]) -> Metric:
+    num_good = sum(outcomes.values())
+    num_hits = len(outcomes) - num_good if better == "lower" else num_good
+    return share_metric(name, better, num_hits, len(outcomes))
+
+
+def _good_answers(
+    readings: Sequence[Reading], outcomes: Mapping[str, Mapping[str, bool]]
+) -> dict[str, bool]:
+    """Of the answers without the schema: whether no check at all found a fault."""
+    counted = [values for name, values in outcomes.items() if name not in _NOT_IN_GOOD]
+    return {
+        reading.answer.answer_id: all(
+            values.get(reading.answer.answer_id, True) for values in counted
+        )
+        for reading in readings
+        if not reading.answer.constrained
+    }
+
+
+def _size_metrics(readings: Sequence[Reading]) -> list[Metric]:
+    lengths = [float(len(reading.whole_text)) for reading in readings]
+    durations = [reading.answer.duration_ms for reading in readings]
+    return [
+        mean_metric("length", "characters", lengths),
+        quantile_metric("latency_p50", "ms", durations, 0.5),
+        quantile_metric("latency_p95", "ms", durations, 0.95),
+    ]
+
+
+def measure(
+    answers: Sequence[Answer],
+    cases: Iterable[HeldOutCase],
+    training: Iterable[TrainingAnswer] = (),
+) -> Measurement:
+    """Every figure, every paired outcome and every failure of these answers."""
+    readings = _read_all(answers, {case.case_id: case for case in cases}, training)
+    faults = {check.name: _measure_check(check, readings) for check in CHECKS}
+    outcomes = {
+        name: {answer_id: evidence is None for answer_id, evidence in found.items()}
+        for name, found in faults.items()
+    }
+    outcomes[GOOD_ANSWER] = _good_answers(readings, outcomes)
+    betters: dict[str, Better] = {check.name: check.better for check in CHECKS}
+    shares = [_share(name, betters.get(name, "higher"), outcomes[name]) for name in outcomes]
+    failures = tuple(
+        Failure(name, answer_id, evidence)
+        for name, found in faults.items()
+        for answer_id, evidence in found.items()
+        if evidence is not None
+    )
+    return Measurement((*shares, *_size_metrics(readings)), outcomes, failures)
