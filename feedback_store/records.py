@@ -8,7 +8,7 @@ is the base model.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypedDict, TypeVar
 
 Lang = Literal["ko", "en"]
 Origin = Literal["studio", "public", "api"]
@@ -301,6 +301,37 @@ class Deletion:
     num_feedback: int
     num_examples: int
     still_in: Lineage
+
+
+class ConversationChanges(TypedDict, total=False):
+    """What may change on a conversation."""
+
+    title: str
+    lang: Lang
+    location: str
+    work_type: str
+    category: str
+    may_train: bool
+
+
+class RunChanges(TypedDict, total=False):
+    """What may change on a run."""
+
+    state: RunState
+    pid: int | None
+    process_started_at: float | None
+    error: str | None
+    result: dict[str, Any]
+    started_at: str | None
+    ended_at: str | None
+
+
+class AdapterChanges(TypedDict, total=False):
+    """What may change on an adapter version; its files never do."""
+
+    report: dict[str, Any]
+    verdict: dict[str, Any]
+    state: AdapterState
 
 
 EMPTY_FILTER = ExampleFilter()

@@ -1,0 +1,92 @@
+"""One process per data folder: a lock that ends with its holder, and a file that says who
+holds it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from feedback_store.errors import Locked
+from feedback_store.rows import now
+
+LOCK_NAME = "app.lock"
+_PATIENCE_S = 0.5  # longer than a reader of the owner holds the lock, shorter than a person waits
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(descriptor: int) -> bool:
+        os.lseek(descriptor, 1 << 30, os.SEEK_SET)  # a byte that nobody reads
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+else:
+    import fcntl
+
+    def _try_lock(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
+
+class DataDirLock:
+    """Held from construction until release(); raises Locked when another process holds it."""
+
+    def __init__(self, data_dir: Path, name: str) -> None:
+        self.path = data_dir / LOCK_NAME
+        self._owner: dict[str, Any] = {"pid": os.getpid(), "name": name, "started_at": now()}
+        self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        deadline = time.monotonic() + _PATIENCE_S
+        while not _try_lock(self._descriptor):
+            if time.monotonic() > deadline:
+                os.close(self._descriptor)
+                owner = _read(self.path)
+                raise Locked(data_dir, owner.get("pid", "?"), str(owner.get("name", "?")))
+            time.sleep(0.02)
+        self.describe()
+
+    def describe(self, **extra: Any) -> None:
+        """Write who holds the folder, with anything more that other processes should know."""
+        self._owner.update(extra)
+        text = json.dumps(self._owner, ensure_ascii=False).encode()
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        os.write(self._descriptor, text)
+        os.ftruncate(self._descriptor, len(text))
+
+    def release(self) -> None:
+        """Give the folder free."""
+        if self._descriptor >= 0:
+            os.ftruncate(self._descriptor, 0)
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def read_owner(data_dir: Path) -> dict[str, Any] | None:
+    """Who holds the folder now, or None."""
+    path = data_dir / LOCK_NAME
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return None
+    try:
+        return None if _try_lock(descriptor) else _read(path)
+    finally:
+        os.close(descriptor)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The file's content; empty for the moment in which it is being written."""
+    try:
+        owner = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return owner if isinstance(owner, dict) else {}

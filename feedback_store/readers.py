@@ -1,0 +1,61 @@
+"""Connections that only read: borrowed for one query, shared by all threads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from feedback_store.errors import Closed
+from feedback_store.sqlite import Connection, connect
+
+MAX_READERS = 8  # SQLite reads in parallel, but Python's lock makes more of them useless
+
+
+class Readers:
+    """A pool of read-only connections, opened when first needed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._free: list[Connection] = []
+        self._num_open = 0
+        self._is_closed = False
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def borrow(self) -> Iterator[Connection]:
+        """A connection for one query; waits while all are busy."""
+        connection = self._take()
+        try:
+            yield connection
+        finally:
+            self._give_back(connection)
+
+    def close(self) -> None:
+        """Close every connection, waiting for those in use."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.wait_for(lambda: len(self._free) == self._num_open)
+            for connection in self._free:
+                connection.close()
+            self._free.clear()
+            self._num_open = 0
+
+    def _take(self) -> Connection:
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._is_closed or self._free or self._num_open < MAX_READERS
+            )
+            if self._is_closed:
+                raise Closed
+            if self._free:
+                return self._free.pop()
+            connection = connect(self._path, read_only=True)
+            self._num_open += 1
+            return connection
+
+    def _give_back(self, connection: Connection) -> None:
+        with self._changed:
+            self._free.append(connection)
+            self._changed.notify_all()

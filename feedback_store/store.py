@@ -1,0 +1,366 @@
+"""Store: everything that was said and what people thought of it, in one SQLite file.
+
+Synchronous and safe to use from any thread. A write returns when it is durable; writes that
+come together share one commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
+
+from feedback_store import adapters, consents, conversations, examples, training
+from feedback_store.lock import DataDirLock, read_owner
+from feedback_store.readers import Readers
+from feedback_store.records import (
+    EMPTY_FILTER,
+    Adapter,
+    AdapterChanges,
+    AliasEvent,
+    Consent,
+    ConsentKind,
+    Conversation,
+    ConversationChanges,
+    Dataset,
+    Example,
+    ExampleField,
+    ExampleFilter,
+    ExampleSort,
+    ExampleState,
+    Feedback,
+    NewExample,
+    NewFeedback,
+    NewTurn,
+    Page,
+    Run,
+    RunChanges,
+    RunMetric,
+    Turn,
+)
+from feedback_store.schema import migrate
+from feedback_store.sqlite import Connection, connect, translated_errors
+from feedback_store.writer import Writer
+
+DATABASE_NAME = "ecoloop.db"
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+class Store:
+    """One data folder, held by one process. Use Store.open()."""
+
+    def __init__(self, data_dir: Path, lock: DataDirLock, connection: Connection) -> None:
+        self.data_dir = data_dir
+        self.path = data_dir / DATABASE_NAME
+        self._lock = lock
+        self._writer = Writer(connection, self.path)
+        self._readers = Readers(self.path)
+
+    @classmethod
+    def open(cls, data_dir: Path, *, name: str = "ecoloop") -> Self:
+        """Take the folder (made if missing) for this process and bring its schema up to date."""
+        data_dir = data_dir.absolute()
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = DataDirLock(data_dir, name)
+        try:
+            connection = _open_database(data_dir / DATABASE_NAME)
+        except BaseException:
+            lock.release()
+            raise
+        return cls(data_dir, lock, connection)
+
+    @staticmethod
+    def owner(data_dir: Path) -> dict[str, Any] | None:
+        """Which process holds the folder (pid, name, started_at, …), or None."""
+        return read_owner(data_dir)
+
+    def describe_owner(self, **extra: Any) -> None:
+        """Add to what owner() tells other processes, such as the page's address."""
+        self._lock.describe(**extra)
+
+    def close(self) -> None:
+        """Finish the writes that wait, and give the folder free."""
+        self._writer.close()
+        self._readers.close()
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _read(
+        self,
+        function: Callable[Concatenate[Connection, Parameters], Result],
+        *args: Parameters.args,
+        **kwargs: Parameters.kwargs,
+    ) -> Result:
+        with self._readers.borrow() as connection, translated_errors(self.path):
+            return function(connection, *args, **kwargs)
+
+    def _write(
+        self,
+        function: Callable[Concatenate[Connection, Parameters], Result],
+        *args: Parameters.args,
+        **kwargs: Parameters.kwargs,
+    ) -> Result:
+        return self._writer.write(lambda connection: function(connection, *args, **kwargs))
+
+    # Conversations, turns and feedback
+
+    def add_conversation(self, conversation: Conversation) -> Conversation:
+        """Keep a new conversation."""
+        return self._write(conversations.add_conversation, conversation)
+
+    def get_conversation(self, conversation_id: str) -> Conversation | None:
+        """The conversation, or None."""
+        return self._read(conversations.get_conversation, conversation_id)
+
+    def update_conversation(
+        self, conversation_id: str, **changes: Unpack[ConversationChanges]
+    ) -> Conversation:
+        """Change the named fields."""
+        return self._write(conversations.update_conversation, conversation_id, dict(changes))
+
+    def list_conversations(
+        self,
+        person_id: str,
+        *,
+        query: str | None = None,
+        before: str | None = None,
+        limit: int = 30,
+    ) -> list[Conversation]:
+        """A person's conversations, last used first; before is the last id of the page above."""
+        return self._read(conversations.list_conversations, person_id, query, before, limit)
+
+    def add_turn(self, turn: NewTurn) -> Turn:
+        """Keep a turn at the end of its conversation."""
+        return self._write(conversations.add_turn, turn)
+
+    def get_turn(self, turn_id: int) -> Turn | None:
+        """The turn, or None."""
+        return self._read(conversations.get_turn, turn_id)
+
+    def list_turns(self, conversation_id: str) -> list[Turn]:
+        """The turns of a conversation, in order."""
+        return self._read(conversations.list_turns, conversation_id)
+
+    def set_feedback(self, feedback: NewFeedback) -> Feedback:
+        """The person's feedback on a turn; an earlier one is kept, no longer current."""
+        return self._write(conversations.set_feedback, feedback)
+
+    def get_feedback(self, turn_id: int, person_id: str | None = None) -> Feedback | None:
+        """The current feedback of the person, or of whoever gave it last."""
+        return self._read(conversations.get_feedback, turn_id, person_id)
+
+    def list_feedback(self, turn_id: int) -> list[Feedback]:
+        """All feedback ever given on a turn, oldest first."""
+        return self._read(conversations.list_feedback, turn_id)
+
+    def list_rated_turns(
+        self, *, after_feedback_id: int = 0, limit: int = 500
+    ) -> list[tuple[Turn, Feedback, Conversation]]:
+        """Turns with current feedback, in the order in which it was given."""
+        return self._read(conversations.list_rated_turns, after_feedback_id, limit)
+
+    # Examples
+
+    def add_examples(self, new: Sequence[NewExample]) -> list[int | None]:
+        """Their ids; None where an equal example (messages, completion, purpose) exists."""
+        return self._write(
+            lambda connection: [examples.add_example(connection, example) for example in new]
+        )
+
+    def get_example(self, example_id: int) -> Example | None:
+        """The example, or None."""
+        return self._read(examples.get_example, example_id)
+
+    def find_examples(
+        self,
+        filter: ExampleFilter = EMPTY_FILTER,  # noqa: A002 - the word people look for
+        *,
+        sort: ExampleSort = "newest",
+        after: str | None = None,
+        limit: int = 50,
+    ) -> Page[Example]:
+        """One page; after is the next_key of the page before."""
+        return self._read(examples.find_examples, filter, sort, after, limit)
+
+    def count_examples(self, filter: ExampleFilter = EMPTY_FILTER) -> int:  # noqa: A002
+        """How many examples match."""
+        return self._read(examples.count_examples, filter)
+
+    def count_examples_by(
+        self,
+        field: ExampleField,
+        filter: ExampleFilter = EMPTY_FILTER,  # noqa: A002
+    ) -> dict[str, int]:
+        """Value of the field → how many examples match."""
+        return self._read(examples.count_examples_by, field, filter)
+
+    def iter_examples(self, filter: ExampleFilter = EMPTY_FILTER) -> Iterator[Example]:  # noqa: A002
+        """All that match, by id, in flat memory."""
+        return examples.iter_examples(self._read, filter)
+
+    def decide_examples(
+        self,
+        example_ids: Iterable[int],
+        *,
+        state: ExampleState,
+        decided_by: str,
+        completion: str | None = None,
+        flags: Sequence[dict[str, Any]] | None = None,
+        repairs: Sequence[str] | None = None,
+    ) -> int:
+        """Accept, fix, exclude or put back; the number that changed."""
+        fixed = {"completion": completion, "flags": flags, "repairs": repairs}
+        changes: dict[str, Any] = {"state": state, "decided_by": decided_by}
+        changes |= {name: value for name, value in fixed.items() if value is not None}
+        ids = list(example_ids)
+        return self._write(
+            lambda connection: sum(examples.decide_example(connection, id_, changes) for id_ in ids)
+        )
+
+    def undo_decision(self, example_ids: Iterable[int]) -> int:
+        """Back to what stood there before the last decision; the number that changed."""
+        ids = list(example_ids)
+        return self._write(
+            lambda connection: sum(examples.undo_decision(connection, id_) for id_ in ids)
+        )
+
+    def claim_example(
+        self,
+        filter: ExampleFilter = EMPTY_FILTER,  # noqa: A002
+        *,
+        curator: str,
+        skip: Collection[int] = (),
+        lease_s: float = 300,
+    ) -> Example | None:
+        """The next example that no other curator holds, held for this one from now on."""
+        return self._write(examples.claim_example, filter, curator, skip, lease_s)
+
+    def release_example(self, example_id: int, curator: str) -> None:
+        """Give an example that the curator holds free for others."""
+        self._write(examples.release_example, example_id, curator)
+
+    # Datasets and runs
+
+    def add_dataset(self, dataset: Dataset, rows: Iterable[tuple[int, str]]) -> Dataset:
+        """Keep a dataset; rows are (example_id, split)."""
+        return self._write(training.add_dataset, dataset, list(rows))
+
+    def get_dataset(self, dataset_id: str) -> Dataset | None:
+        """The dataset, or None."""
+        return self._read(training.get_dataset, dataset_id)
+
+    def list_datasets(self) -> list[Dataset]:
+        """All datasets, newest first."""
+        return self._read(training.list_datasets)
+
+    def list_dataset_rows(self, dataset_id: str) -> list[tuple[int, str]]:
+        """(example_id, split) by example_id."""
+        return self._read(training.list_dataset_rows, dataset_id)
+
+    def add_run(self, run: Run) -> Run:
+        """Keep a new run."""
+        return self._write(training.add_run, run)
+
+    def get_run(self, run_id: str) -> Run | None:
+        """The run, or None."""
+        return self._read(training.get_run, run_id)
+
+    def update_run(self, run_id: str, **changes: Unpack[RunChanges]) -> Run:
+        """Change the named fields."""
+        return self._write(training.update_run, run_id, dict(changes))
+
+    def list_runs(self, limit: int = 50) -> list[Run]:
+        """Runs, newest first."""
+        return self._read(training.list_runs, limit)
+
+    def add_run_metrics(self, metrics: Sequence[RunMetric]) -> None:
+        """Keep figures; the same step and name again replaces the earlier figure."""
+        self._write(training.add_run_metrics, list(metrics))
+
+    def list_run_metrics(self, run_id: str, name: str | None = None) -> list[RunMetric]:
+        """Figures of a run by step, all or those of one name."""
+        return self._read(training.list_run_metrics, run_id, name)
+
+    # Adapters and aliases
+
+    def next_adapter_version(self) -> str:
+        """A version that was never handed out before: "v0001", "v0002", …"""
+        return self._write(adapters.next_adapter_version, _highest_version(self.data_dir))
+
+    def add_adapter(self, adapter: Adapter) -> Adapter:
+        """Keep a new adapter version."""
+        return self._write(adapters.add_adapter, adapter)
+
+    def get_adapter(self, version: str) -> Adapter | None:
+        """The adapter version, or None."""
+        return self._read(adapters.get_adapter, version)
+
+    def update_adapter(self, version: str, **changes: Unpack[AdapterChanges]) -> Adapter:
+        """Change the named fields."""
+        return self._write(adapters.update_adapter, version, dict(changes))
+
+    def list_adapters(self) -> list[Adapter]:
+        """All adapter versions, newest first."""
+        return self._read(adapters.list_adapters)
+
+    def get_alias(self, alias: str) -> str | None:
+        """The version behind the alias; None is the base model."""
+        return self._read(adapters.get_alias, alias)
+
+    def set_alias(self, alias: str, version: str | None, *, actor: str, reason: str) -> AliasEvent:
+        """Point the alias at the version and append the event, in one transaction."""
+        return self._write(adapters.set_alias, alias, version, actor, reason)
+
+    def list_alias_events(self, alias: str | None = None, limit: int = 100) -> list[AliasEvent]:
+        """Moves of the alias (or of all), newest first."""
+        return self._read(adapters.list_alias_events, alias, limit)
+
+    # Consents
+
+    def set_consent(
+        self,
+        person_id: str,
+        *,
+        conversation_id: str | None = None,
+        kind: ConsentKind,
+        granted: bool,
+    ) -> Consent:
+        """Record what a person agreed to, for one conversation or all of theirs."""
+        return self._write(consents.set_consent, person_id, conversation_id, kind, granted)
+
+    def get_consent(
+        self,
+        person_id: str,
+        *,
+        conversation_id: str | None = None,
+        kind: ConsentKind,
+    ) -> bool:
+        """What counts now; without an answer: keep yes, train no."""
+        return self._read(consents.get_consent, person_id, conversation_id, kind)
+
+
+def _open_database(path: Path) -> Connection:
+    with translated_errors(path):
+        connection = connect(path)
+        connection.execute("PRAGMA journal_mode = WAL")
+        migrate(connection, path)
+    return connection
+
+
+def _highest_version(data_dir: Path) -> int:
+    """Number of the highest adapter folder: a restored database must not hand it out again."""
+    names = [folder.name[1:] for folder in (data_dir / "adapters").glob("v*")]
+    return max((int(name) for name in names if name.isdigit()), default=0)
