@@ -24,6 +24,7 @@ _PLAIN_FIELDS: Final = (
     "lang",
     "adapter",
     "person_id",
+    "turn_id",
 )
 _DECIDED_FIELDS: Final = (
     "state",
