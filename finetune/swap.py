@@ -1,0 +1,169 @@
+"""Change which adapter answers while people talk: load the new one, prove it, warm it, move the
+alias, and leave the one before loaded so that the way back is instant. And after any crash:
+make the engine match the alias again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from chatbot.prompts import base_info_message, system_message
+from chatbot.themes import BaseInfo
+from feedback_store.records import AliasEvent
+from feedback_store.store import Store
+from finetune.adapter_folder import RegistryError, verify_adapter
+from finetune.evaluate import GenerateRequest, Serving
+from finetune.registry import (
+    PRODUCTION,
+    adopt_orphans,
+    check_promotable,
+    get_version,
+    locate_version,
+    previous_version,
+    production_version,
+    promote,
+)
+
+CANARY: Final = "canary"
+CANDIDATE_PREFIX: Final = "candidate-"
+# Codes of an engine that has judged the adapter itself; any other failure may pass.
+_ADAPTER_IS_BAD: Final = frozenset({"bad_adapter", "no_effect"})
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """Who changes what answers, and why. override: in spite of the verdict, with that reason."""
+
+    actor: str
+    reason: str
+    override: bool = False
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """What reconcile found and did. notes are sentences for people; empty when all was well."""
+
+    production: str | None
+    notes: tuple[str, ...]
+
+
+def _load(store: Store, serving: Serving, version: str) -> None:
+    """Verify every byte, load, and prove that it changes the answers."""
+    adapter = get_version(store, version)
+    if adapter.base_model != serving.base_model:
+        raise RegistryError(
+            "wrong_base",
+            f"{version} was trained on {adapter.base_model}, but {serving.base_model} is serving. "
+            "Start the application with that base model, or retrain.",
+        )
+    folder = locate_version(store, version)
+    verify_adapter(folder)
+    serving.load(version, folder)
+
+
+def _warm(serving: Serving, version: str | None) -> None:
+    """One real request, so that no person is the first."""
+    info = BaseInfo("city", "office", "ZERO_WASTE")
+    messages = (system_message("ko"), base_info_message(info, "ko"))
+    serving.generate([GenerateRequest(messages, version, True, 8, 0)])
+
+
+def _tidy(store: Store, serving: Serving) -> None:
+    """Unload what was production once and is neither that, nor the way back, nor the canary."""
+    moved = store.list_alias_events(PRODUCTION, limit=1000)
+    once = {event.from_version for event in moved} | {event.to_version for event in moved}
+    kept = {production_version(store), store.get_alias(CANARY), _way_back(store)}
+    for name in serving.loaded():
+        if name in once - kept:
+            serving.unload(name)
+
+
+def _way_back(store: Store) -> str | None:
+    return previous_version(store) if production_version(store) is not None else None
+
+
+def promote_live(
+    store: Store, serving: Serving, version: str | None, promotion: Promotion
+) -> AliasEvent:
+    """Load, prove and warm the version (None: the base), then let it answer from now on.
+
+    Whatever fails before the alias moves leaves everything as it was.
+    """
+    if version is not None:
+        check_promotable(store, version, promotion.reason, override=promotion.override)
+        _load(store, serving, version)
+    _warm(serving, version)
+    event = promote(store, version, promotion.actor, promotion.reason, override=promotion.override)
+    _tidy(store, serving)
+    return event
+
+
+def roll_back_live(
+    store: Store, serving: Serving, actor: str, reason: str = "rolled back"
+) -> AliasEvent:
+    """Return to the version before, which is still loaded as a rule."""
+    version = previous_version(store)
+    if version is not None:
+        _load(store, serving, version)
+    event = store.set_alias(PRODUCTION, version, actor=actor, reason=reason)
+    _tidy(store, serving)
+    return event
+
+
+def _reason_not_served(store: Store, serving: Serving, version: str) -> str | None:
+    """Load the version; the sentence why it can never be served, or None when it is loaded.
+
+    An engine that is not ready, or dies, judges nothing: that error flies on.
+    """
+    try:
+        _load(store, serving, version)
+    except RegistryError as error:
+        return str(error)
+    except Exception as error:
+        if getattr(error, "code", None) in _ADAPTER_IS_BAD:
+            return str(error)
+        raise
+    return None
+
+
+def reconcile(
+    store: Store, data_dir: Path, serving: Serving, *, is_start: bool = False
+) -> Reconciled:
+    """Make the engine match the alias; where it cannot, fall back to the last good version.
+
+    Can be repeated at any time and after any crash. At the start, candidates that a killed
+    retrain left in the engine are forgotten, too.
+    """
+    notes = [
+        f"{name} was published before a crash and is listed again."
+        for name in adopt_orphans(store, data_dir)
+    ]
+    if is_start:
+        notes += _forget_candidates(serving)
+    while (version := production_version(store)) is not None:
+        why = _reason_not_served(store, serving, version)
+        if why is None:
+            break
+        fallback = previous_version(store)
+        store.set_alias(PRODUCTION, fallback, actor="reconcile", reason=why)
+        notes.append(f"{version} cannot answer, {fallback or 'the base'} does: {why}")
+    notes += _load_way_back(store, serving)
+    return Reconciled(production_version(store), tuple(notes))
+
+
+def _forget_candidates(serving: Serving) -> Sequence[str]:
+    left = [name for name in serving.loaded() if name.startswith(CANDIDATE_PREFIX)]
+    for name in left:
+        serving.unload(name)
+    return [f"{name} was left in the engine by a retrain that ended early." for name in left]
+
+
+def _load_way_back(store: Store, serving: Serving) -> Sequence[str]:
+    version = _way_back(store)
+    if version is None or version in serving.loaded():
+        return ()
+    why = _reason_not_served(store, serving, version)
+    return () if why is None else (f"{version}, the way back, cannot be loaded: {why}",)
