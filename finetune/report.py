@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 Better = Literal["higher", "lower", "neither"]
-Unit = Literal["share", "characters", "ms", "loss"]
+Unit = Literal["share", "characters", "ms", "loss", "nats"]
 Z95 = 1.959964  # two-sided 95% of the normal distribution
 
 

@@ -113,6 +113,11 @@ def roll_back_live(
     return event
 
 
+def is_adapter_fault(error: Exception) -> bool:
+    """Whether the engine judged the adapter itself, so that trying again is of no use."""
+    return getattr(error, "code", None) in _ADAPTER_IS_BAD
+
+
 def _reason_not_served(store: Store, serving: Serving, version: str) -> str | None:
     """Load the version; the sentence why it can never be served, or None when it is loaded.
 
@@ -123,9 +128,9 @@ def _reason_not_served(store: Store, serving: Serving, version: str) -> str | No
     except RegistryError as error:
         return str(error)
     except Exception as error:
-        if getattr(error, "code", None) in _ADAPTER_IS_BAD:
-            return str(error)
-        raise
+        if not is_adapter_fault(error):
+            raise
+        return str(error)
     return None
 
 

@@ -1,0 +1,131 @@
+"""The whole learning wing in one function: dataset → train → evaluate → gate → publish → promote.
+
+The button and the command both call retrain(). A candidate that the gate refuses becomes a version
+all the same, with its verdict, so that people can read why; it only never answers anyone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from feedback_store.records import Adapter, Dataset, Run
+from feedback_store.store import Store
+from finetune.bench import Bench
+from finetune.dataset import DatasetSettings, freeze_dataset
+from finetune.evaluate import Cancelled, EvaluationSettings, Serving
+from finetune.gate import Thresholds, Verdict
+from finetune.progress import Control, LoopProgress, Stage
+from finetune.recipe import Recipe
+from finetune.registry import publish_adapter
+from finetune.runs import cancel_run, start_run, watch_run
+from finetune.swap import Promotion, promote_live
+
+__all__ = ["Cancelled", "Control", "LoopProgress", "LoopSettings", "Outcome", "Stage", "retrain"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a retrain led to: the version it published, and whether it answers people now."""
+
+    run: Run
+    adapter: Adapter
+    verdict: Verdict
+    is_promoted: bool
+
+
+# How the training stage is run; it leaves the adapter in the run's folder.
+TrainStage = Callable[[Bench, Dataset, Recipe, Control], Run]
+
+
+def train_in_own_process(bench: Bench, dataset: Dataset, recipe: Recipe, control: Control) -> Run:
+    """Start a training process, follow it, and end it when the caller cancels."""
+    store, data_dir = bench.store, bench.data_dir
+    run = start_run(store, data_dir, dataset, recipe, bench.serving.base_model)
+    try:
+        for progress in watch_run(store, data_dir, run.run_id):
+            done = progress.step / progress.total_steps if progress.total_steps else 0.0
+            control.report("train", progress.message, 0.02 + 0.68 * done, progress)
+    except BaseException:
+        cancel_run(store, data_dir, run.run_id)
+        raise
+    ended = store.get_run(run.run_id)
+    if ended is None or ended.state != "done":
+        raise TrainingFailed(ended.error if ended and ended.error else "The training failed.")
+    return ended
+
+
+class TrainingFailed(RuntimeError):
+    """The training process ended without an adapter; the message is its own sentence."""
+
+    code = "training_failed"
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """How a retrain selects, measures and decides."""
+
+    actor: str = "retrain"
+    auto_promote: bool = True
+    dataset: DatasetSettings = field(default_factory=DatasetSettings)
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    train: TrainStage = train_in_own_process
+
+
+def retrain(
+    store: Store,
+    data_dir: Path,
+    serving: Serving,
+    recipe: Recipe,
+    settings: LoopSettings | None = None,
+    control: Control | None = None,
+) -> Outcome:
+    """Turn the accepted examples into a version, and let it answer if it is proven better.
+
+    Every stage is reported. What goes wrong is reported as "failed" or "cancelled", and raised.
+    """
+    settings = settings or LoopSettings()
+    control = control or Control()
+    try:
+        bench = Bench(store, data_dir, serving, settings.evaluation)
+        return _run_stages(bench, recipe, settings, control)
+    except Cancelled as stopped:
+        control.on_progress(LoopProgress("cancelled", str(stopped), 1.0))
+        raise
+    except Exception as error:
+        code = str(getattr(error, "code", "unexpected"))
+        control.on_progress(LoopProgress("failed", str(error), 1.0, code=code))
+        raise
+
+
+def _run_stages(bench: Bench, recipe: Recipe, settings: LoopSettings, control: Control) -> Outcome:
+    store, data_dir = bench.store, bench.data_dir
+
+    control.report("dataset", "Freezing the accepted examples.", 0.0)
+    dataset = freeze_dataset(store, data_dir, settings.dataset)
+
+    control.report("train", f"Training on {dataset.num_train} examples.", 0.02)
+    run = settings.train(bench, dataset, recipe, control)
+    report, verdict = bench.judge(run, settings.thresholds, control)
+
+    control.report("publish", "Publishing the adapter as a version.", 0.96)
+    adapter = publish_adapter(store, data_dir, run, report, verdict)
+
+    is_promoted = verdict.outcome == "pass" and settings.auto_promote
+    if is_promoted:
+        control.report("promote", f"Letting {adapter.version} answer.", 0.98)
+        reason = f"passed the gate: {verdict.sentences[0]}"
+        promote_live(store, bench.serving, adapter.version, Promotion(settings.actor, reason))
+    done = LoopProgress("done", _describe_outcome(adapter, verdict, is_promoted), 1.0)
+    control.on_progress(done)
+    return Outcome(run, adapter, verdict, is_promoted)
+
+
+def _describe_outcome(adapter: Adapter, verdict: Verdict, is_promoted: bool) -> str:
+    if is_promoted:
+        return f"{adapter.version} answers now. {verdict.sentences[0]}"
+    if verdict.outcome == "pass":
+        return f"{adapter.version} passed and waits for promotion. {verdict.sentences[0]}"
+    return f"{adapter.version} does not reach people. {verdict.sentences[0]}"
