@@ -1,0 +1,248 @@
+"""What can be wrong with one example, each with its evidence and what to do about it.
+
+An error cannot be trained on as it stands; a warning needs a look; an info is good to know.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from chatbot.recommendation import Recommendation, RecommendationError, canonical, parse
+from chatbot.themes import FIELDS
+from feedback_store.records import NewExample
+from finetune import hygiene, text_checks
+from finetune.category_fit import catalog_judge
+from finetune.flags import Flag, Severity, quote
+from finetune.repair import make_flag, repair
+
+AnswerFormat = Literal["recommendation", "text"]
+MAX_ANSWER: Final = 4_000  # characters of a plain text answer
+
+
+@dataclass(frozen=True)
+class CheckSettings:
+    """What an answer of this project is, and how long a row may be.
+
+    count_tokens is the real tokenizer's; without it, length in tokens is not checked.
+    """
+
+    answer_format: AnswerFormat = "recommendation"
+    max_length: int = 1024  # tokens of prompt and answer together, as in the recipe
+    count_tokens: Callable[[str], int] | None = None
+
+
+DEFAULT_CHECKS: Final = CheckSettings()
+
+
+@dataclass(frozen=True)
+class _Row:
+    """An example, taken apart once for all checks."""
+
+    example: NewExample
+    answer: Recommendation | None
+    texts: tuple[str, ...]  # the fields of the answer, or the whole text
+    user_text: str
+    settings: CheckSettings
+
+
+Check = Callable[[_Row], Iterator[Flag]]
+
+
+def _flag(name: str, severity: Severity, evidence: str, fix: str) -> Iterator[Flag]:
+    yield Flag(name, severity, quote(evidence, 120), fix)
+
+
+def _check_leading_number(row: _Row) -> Iterator[Flag]:
+    if found := text_checks.find_leading_number(row.texts):
+        fix = "Remove the number or bullet at the start, unless it counts something."
+        yield from _flag("leading_number", "warning", found, fix)
+
+
+def _check_stuffing(row: _Row) -> Iterator[Flag]:
+    if row.answer is None:
+        return
+    titles = tuple(challenge.title for challenge in row.answer.challenges)
+    if found := text_checks.find_stuffing(row.texts, titles):
+        is_json = '"' in found and ("{" in found or ":" in found)
+        fix = "Keep one sentence in recommend; the challenges have their own fields."
+        yield from _flag("field_stuffing", "error" if is_json else "warning", found, fix)
+
+
+def _check_escapes(row: _Row) -> Iterator[Flag]:
+    if row.answer is None:
+        return
+    if found := text_checks.find_escape(row.texts):
+        name = "escaped_text" if "\\" in found else "line_break"
+        fix = "Replace it by a space: people would see the backslash, or a broken card."
+        yield from _flag(name, "warning", found, fix)
+
+
+def _check_duplicate_titles(row: _Row) -> Iterator[Flag]:
+    if row.answer is None:
+        return
+    titles = ["".join(c.title.casefold().split()) for c in row.answer.challenges]
+    twice = [title for title in titles if titles.count(title) > 1]
+    if twice:
+        fix = "Replace one of the two challenges, or exclude the row."
+        yield from _flag("duplicate_titles", "warning", twice[0], fix)
+
+
+def _check_language(row: _Row) -> Iterator[Flag]:
+    if found := text_checks.find_foreign(row.texts, row.example.lang):
+        fix = "Write the word in the language of the answer, or accept it if it is a usual term."
+        yield from _flag("foreign_words", "warning", found, fix)
+    if row.example.lang == "ko" and (found := text_checks.find_missing_spaces(row.texts)):
+        yield from _flag("missing_spaces", "warning", found, "Put the spaces back.")
+
+
+def _check_length(row: _Row) -> Iterator[Flag]:
+    if row.answer is None:
+        size = len(row.texts[0].strip())
+        if not 1 <= size <= MAX_ANSWER:
+            fix = "Shorten the answer, or exclude the row." if size else "Write an answer."
+            severity: Severity = "warning" if size else "error"
+            yield from _flag("odd_length", severity, f"{size} characters", fix)
+        return
+    titles = tuple(challenge.title for challenge in row.answer.challenges)
+    bodies = tuple(challenge.description for challenge in row.answer.challenges)
+    if found := text_checks.find_odd_length(row.answer.recommend, titles, bodies):
+        fix = "Bring the field to the length of one title or one sentence."
+        yield from _flag("odd_length", "warning", found, fix)
+
+
+def _check_loop(row: _Row) -> Iterator[Flag]:
+    if found := text_checks.find_loop(row.texts):
+        yield from _flag("loop", "warning", found, "Remove the repetition, or exclude the row.")
+
+
+def _check_hygiene(row: _Row) -> Iterator[Flag]:
+    text = "\n".join(row.texts)
+    if found := hygiene.find_invisible(text.replace("\n", "")):
+        yield from _flag("invisible_characters", "error", found, "Remove them; they hide text.")
+    if found := hygiene.find_broken_hangul(text):
+        yield from _flag("broken_hangul", "warning", found, "Write the word again, or exclude it.")
+    if found := hygiene.find_template_text(text):
+        fix = "Remove the mark: the chat template adds its own."
+        yield from _flag("template_text", "error", found, fix)
+    if found := hygiene.find_link(text):
+        fix = "Remove the address unless you know it: poisoned rows carry links."
+        yield from _flag("link", "warning", found, fix)
+
+
+def _check_people(row: _Row) -> Iterator[Flag]:
+    for where, text in (("answer", "\n".join(row.texts)), ("prompt", row.user_text)):
+        if found := hygiene.find_personal(text):
+            fix = "Mask it, or exclude the row: nobody's data may be learned."
+            yield from _flag("personal_data", "error", f"{found[0]} in the {where}", fix)
+        if abuse := hygiene.find_abuse(text):
+            severity: Severity = "error" if where == "answer" else "warning"
+            fix = "Exclude the row, unless the answer shows how to turn such a message around."
+            yield from _flag("abusive_text", severity, f"{abuse} in the {where}", fix)
+    if found_hidden := hygiene.find_invisible(row.user_text.replace("\n", "")):
+        fix = "Exclude the row: hidden characters in a prompt are how rows are poisoned."
+        yield from _flag("invisible_characters", "error", f"{found_hidden} in the prompt", fix)
+
+
+def _check_category(row: _Row) -> Iterator[Flag]:
+    category = row.example.category
+    if row.answer is None or not category:
+        return
+    text = " ".join(row.texts).casefold()
+    option = next((option for option in FIELDS["category"] if option.code == category), None)
+    if option is None or any(word in text for word in option.words):
+        return
+    if not catalog_judge().fits(text, category):
+        likelier = catalog_judge().rank(text)[0]
+        fix = f"Answer for {category}, or correct the category of the row."
+        yield from _flag("off_category", "warning", f"reads like {likelier}", fix)
+
+
+def _check_tokens(row: _Row) -> Iterator[Flag]:
+    count, limit = row.settings.count_tokens, row.settings.max_length
+    if count is None:
+        return
+    contents = [message["content"] for message in row.example.messages]
+    num_tokens = count("\n".join([*contents, row.example.completion]))
+    if num_tokens > limit:
+        fix = f"Shorten the row or raise max_length above {limit}: its end would be cut in silence."
+        yield from _flag("too_many_tokens", "error", f"{num_tokens} tokens", fix)
+
+
+_CHECKS: Final[tuple[Check, ...]] = (
+    _check_leading_number,
+    _check_stuffing,
+    _check_escapes,
+    _check_duplicate_titles,
+    _check_language,
+    _check_length,
+    _check_loop,
+    _check_hygiene,
+    _check_people,
+    _check_category,
+    _check_tokens,
+)
+
+
+def _answer_texts(answer: Recommendation) -> tuple[str, ...]:
+    return (
+        answer.recommend,
+        *(text for item in answer.challenges for text in (item.title, item.description)),
+    )
+
+
+def _last_user_text(example: NewExample) -> str:
+    for message in reversed(example.messages):
+        if message["role"] == "user":
+            return message["content"]
+    return ""
+
+
+def _read_answer(completion: str) -> tuple[Recommendation | None, tuple[Flag, ...]]:
+    """The answer of a stored completion, or the flags that say why it is none."""
+    try:
+        answer = parse(completion)
+    except RecommendationError:
+        repaired = repair(completion)
+        if repaired.recommendation:
+            evidence = ", ".join(repaired.repairs)
+            return None, (make_flag("needs_repair", evidence),)
+        return None, repaired.flags
+    if canonical(answer) != completion:
+        return answer, (make_flag("needs_repair", "not the canonical JSON text"),)
+    return answer, ()
+
+
+def check_example(
+    example: NewExample, settings: CheckSettings = DEFAULT_CHECKS
+) -> tuple[Flag, ...]:
+    """All flags of one example, errors first."""
+    answer: Recommendation | None = None
+    flags: list[Flag] = []
+    if settings.answer_format == "recommendation":
+        answer, format_flags = _read_answer(example.completion)
+        flags += format_flags
+        if answer is None:
+            return tuple(flags)
+    texts = _answer_texts(answer) if answer else (example.completion,)
+    row = _Row(example, answer, texts, _last_user_text(example), settings)
+    for check in _CHECKS:
+        flags += check(row)
+    order = {"error": 0, "warning": 1, "info": 2}
+    return tuple(sorted(flags, key=lambda flag: order[flag.severity]))
+
+
+def describe_format(original_text: str) -> str:
+    """The shape in which an answer came, in one word: what tells mixed formats apart."""
+    text = original_text.strip()
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return "broken_json" if text.startswith(("{", '"', "[")) else "text"
+    if isinstance(value, str):
+        return "json_in_string"
+    if isinstance(value, dict) and set(value) == {"recommend", "challenges"}:
+        return "json"
+    return "other_json"

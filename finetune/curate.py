@@ -1,0 +1,294 @@
+"""From feedback to decided examples: collect what people rated, then accept, fix, exclude, undo.
+
+Feedback becomes pending examples; a person decides on each. What people rated again follows
+their last word as long as no curator has touched it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from chatbot.recommendation import Recommendation, RecommendationError, canonical, from_dict
+from feedback_store.records import (
+    Conversation,
+    Example,
+    ExampleFilter,
+    Feedback,
+    NewExample,
+    Turn,
+)
+from feedback_store.store import Store
+from finetune.checks import DEFAULT_CHECKS, CheckSettings, check_example
+from finetune.fixes import Fix as Fix  # the screen takes both from here
+from finetune.fixes import suggest_fix as suggest_fix
+from finetune.flags import Flag
+from finetune.repair import repair
+
+COLLECTOR: Final = "feedback"  # decided_by of what collecting withdrew or put back
+_PAGE: Final = 500
+
+
+class CurateError(ValueError):
+    """The decision cannot be taken. `code` is stable, the message is a sentence."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class CollectResult:
+    """What collecting changed; last_feedback_id is where the next call may go on."""
+
+    num_new: int = 0
+    num_withdrawn: int = 0
+    num_without_consent: int = 0
+    num_unusable: int = 0  # the answer was stopped, failed or cut
+    num_known: int = 0  # an equal example of another turn was there already
+    last_feedback_id: int = 0
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How many examples changed, and which could not, with the reason."""
+
+    num_changed: int
+    refused: tuple[tuple[int, str], ...] = ()
+
+
+def _answer_text(answer: Recommendation | None, raw_text: str) -> str:
+    return canonical(answer) if answer else raw_text
+
+
+def _read_correction(feedback: Feedback) -> Recommendation | None:
+    if feedback.correction is None:
+        return None
+    try:
+        return from_dict(feedback.correction)
+    except RecommendationError:
+        return None
+
+
+def to_example(turn: Turn, feedback: Feedback, conversation: Conversation) -> NewExample | None:
+    """The example that this feedback asks for, or None.
+
+    A correction is the better answer of a pair, a like makes the answer itself a target, and a
+    dislike without a correction makes a regression case. Only finished answers teach.
+    """
+    repaired = repair(turn.raw_text)
+    answer = _answer_text(repaired.recommendation, turn.raw_text)
+    example = NewExample(
+        source="feedback",
+        messages=turn.messages,
+        completion=answer,
+        original_text=turn.raw_text,
+        turn_id=turn.turn_id,
+        conversation_id=turn.conversation_id,
+        person_id=feedback.person_id,
+        lang=conversation.lang,
+        location=turn.location,
+        work_type=turn.work_type,
+        category=turn.category,
+    )
+    corrected = _read_correction(feedback)
+    if corrected:
+        better = canonical(corrected)
+        rejected = answer if turn.raw_text.strip() and answer != better else None
+        return replace(example, completion=better, rejected=rejected)
+    if turn.status != "ok" or not turn.raw_text.strip():
+        return None
+    if feedback.rating == "like":
+        return replace(example, repairs=repaired.repairs)
+    return replace(example, purpose="regression") if feedback.rating == "dislike" else None
+
+
+class _Collector:
+    """One pass over rated turns; counts what it does."""
+
+    def __init__(self, store: Store, settings: CheckSettings) -> None:
+        self._store = store
+        self._settings = settings
+        self.num_new = self.num_withdrawn = self.num_known = 0
+        self.num_without_consent = self.num_unusable = 0
+
+    def collect(self, turn: Turn, feedback: Feedback, conversation: Conversation) -> None:
+        """Make the queue say what this feedback says."""
+        wanted = to_example(turn, feedback, conversation)
+        if wanted is None and feedback.rating:
+            self.num_unusable += 1
+        if wanted and not conversation.may_train:
+            self.num_without_consent += 1
+            wanted = None
+        is_there = False
+        for example in self._examples_of(turn, feedback.person_id):
+            if wanted and _says_the_same(example, wanted, feedback):
+                is_there = True
+                if _was_withdrawn(example):
+                    self._put_back(example)
+            elif _may_withdraw(example, feedback):
+                self.num_withdrawn += self._store.decide_examples(
+                    [example.example_id], state="excluded", decided_by=COLLECTOR
+                )
+        if wanted and not is_there:
+            self._add(wanted)
+
+    def _examples_of(self, turn: Turn, person_id: str) -> list[Example]:
+        of_turn = ExampleFilter(
+            turn_id=turn.turn_id, person_id=person_id, source="feedback", purpose=None
+        )
+        return self._store.find_examples(of_turn, limit=_PAGE).items
+
+    def _put_back(self, example: Example) -> None:
+        self.num_new += self._store.decide_examples(
+            [example.example_id], state="pending", decided_by=COLLECTOR
+        )
+
+    def _add(self, wanted: NewExample) -> None:
+        flags = check_example(wanted, self._settings)
+        added = self._store.add_examples(
+            [replace(wanted, flags=tuple(flag.to_dict() for flag in flags))]
+        )
+        self.num_new += added[0] is not None
+        self.num_known += added[0] is None
+
+
+def _was_withdrawn(example: Example) -> bool:
+    return example.state == "excluded" and example.decided_by == COLLECTOR
+
+
+def _is_untouched(example: Example) -> bool:
+    return example.decided_by in (None, COLLECTOR)
+
+
+def _says_the_same(example: Example, wanted: NewExample, feedback: Feedback) -> bool:
+    """Whether the example stands for the wanted one, perhaps as a curator has changed it since."""
+    if example.purpose != wanted.purpose:
+        return False
+    if not _is_untouched(example) and (example.decided_at or "") >= feedback.created_at:
+        return True
+    return example.completion == wanted.completion and example.rejected == wanted.rejected
+
+
+def _may_withdraw(example: Example, feedback: Feedback) -> bool:
+    if example.state != "pending":
+        return False
+    return _is_untouched(example) or (example.decided_at or "") < feedback.created_at
+
+
+def collect_feedback(
+    store: Store, *, after_feedback_id: int = 0, settings: CheckSettings = DEFAULT_CHECKS
+) -> CollectResult:
+    """Turn rated and corrected turns into pending examples; safe to call again at any time.
+
+    A call from 0 also notices consents that changed; a later feedback id is quicker.
+    """
+    collector = _Collector(store, settings)
+    last_id = after_feedback_id
+    while page := store.list_rated_turns(after_feedback_id=last_id, limit=_PAGE):
+        for turn, feedback, conversation in page:
+            collector.collect(turn, feedback, conversation)
+            last_id = feedback.feedback_id
+    return CollectResult(
+        num_new=collector.num_new,
+        num_withdrawn=collector.num_withdrawn,
+        num_without_consent=collector.num_without_consent,
+        num_unusable=collector.num_unusable,
+        num_known=collector.num_known,
+        last_feedback_id=last_id,
+    )
+
+
+def _get_examples(store: Store, example_ids: Iterable[int]) -> Iterator[Example]:
+    for example_id in example_ids:
+        example = store.get_example(example_id)
+        if example is None:
+            raise CurateError("not_found", f"There is no example {example_id}; reload the list.")
+        yield example
+
+
+def _flag_dicts(flags: Iterable[Flag]) -> tuple[dict[str, object], ...]:
+    return tuple(flag.to_dict() for flag in flags)
+
+
+def accept_examples(
+    store: Store,
+    example_ids: Iterable[int],
+    *,
+    curator: str,
+    settings: CheckSettings = DEFAULT_CHECKS,
+) -> Decision:
+    """Accept for training; one that still holds an error is refused and stays as it was."""
+    good, refused = [], []
+    for example in _get_examples(store, example_ids):
+        errors = [flag for flag in check_example(example, settings) if flag.severity == "error"]
+        if errors and example.purpose == "train":
+            refused.append((example.example_id, f"{errors[0].evidence} {errors[0].fix}"))
+        else:
+            good.append(example.example_id)
+    changed = store.decide_examples(good, state="accepted", decided_by=curator) if good else 0
+    return Decision(changed, tuple(refused))
+
+
+def exclude_examples(store: Store, example_ids: Iterable[int], *, curator: str) -> Decision:
+    """Keep the examples out of every dataset."""
+    return Decision(store.decide_examples(example_ids, state="excluded", decided_by=curator))
+
+
+def fix_example(
+    store: Store,
+    example_id: int,
+    text: str,
+    *,
+    curator: str,
+    settings: CheckSettings = DEFAULT_CHECKS,
+) -> Example:
+    """Accept the example with another answer; raises CurateError when that is none."""
+    example = next(_get_examples(store, [example_id]))
+    completion = _read_fix(text, settings)
+    fixed = replace(example, completion=completion)
+    flags = check_example(fixed, settings)
+    errors = [flag for flag in flags if flag.severity == "error"]
+    if errors:
+        raise CurateError(errors[0].name, f"{errors[0].evidence} {errors[0].fix}")
+    store.decide_examples(
+        [example_id],
+        state="accepted",
+        decided_by=curator,
+        completion=completion,
+        flags=_flag_dicts(flags),
+        repairs=tuple(sorted({*example.repairs, "edited"})),
+    )
+    return next(_get_examples(store, [example_id]))
+
+
+def _read_fix(text: str, settings: CheckSettings) -> str:
+    if settings.answer_format == "text":
+        return text.strip()
+    repaired = repair(text)
+    if repaired.recommendation is None:
+        raise CurateError(repaired.flags[0].name, repaired.flags[0].evidence)
+    return canonical(repaired.recommendation)
+
+
+def undo_decision(store: Store, example_ids: Iterable[int]) -> Decision:
+    """Back to what stood there before the last decision."""
+    return Decision(store.undo_decision(example_ids))
+
+
+def recheck(
+    store: Store, example_ids: Iterable[int], *, settings: CheckSettings = DEFAULT_CHECKS
+) -> int:
+    """Run the checks again on stored examples; the number whose flags changed."""
+    num_changed = 0
+    for example in _get_examples(store, example_ids):
+        flags = _flag_dicts(check_example(example, settings))
+        if flags != example.flags:
+            num_changed += store.decide_examples(
+                [example.example_id],
+                state=example.state,
+                decided_by=example.decided_by or COLLECTOR,
+                flags=flags,
+            )
+    return num_changed
