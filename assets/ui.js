@@ -1,0 +1,175 @@
+// The little that the browser does by itself: send what was pressed inside a gr.HTML part to
+// Python, keyboard shortcuts, theme and language, and staying at the end while an answer grows.
+"use strict";
+
+window.eco = (() => {
+  const NEAR_END_PX = 160;
+
+  const read = (store, name) => {
+    try { return store.getItem(name) || ""; } catch { return ""; }
+  };
+  const write = (store, name, value) => {
+    try { store.setItem(name, value); } catch { /* private mode: it is forgotten on reload */ }
+  };
+  const isTyping = (target) =>
+    target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName);
+  const isVisible = (element) => element.getClientRects().length > 0;
+
+  // ---- what was pressed, as plain data for Python
+  const readForm = (form) => {
+    const values = {};
+    for (const [name, value] of new FormData(form)) {
+      if (name in values) values[name] = [].concat(values[name], value);
+      else values[name] = value;
+    }
+    return values;
+  };
+  const payload = (element) => {
+    const form = element.tagName === "FORM" ? element : element.closest("form");
+    return { ...element.dataset, form: form ? readForm(form) : {} };
+  };
+
+  const copyText = async (button) => {
+    const text = button.dataset.copy;
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      const area = Object.assign(document.createElement("textarea"), { value: text });
+      document.body.append(area);
+      area.select();
+      document.execCommand("copy");
+      area.remove();
+    }
+    const label = button.querySelector(".eco-action-label") || button;
+    const before = label.textContent;
+    label.textContent = button.dataset.done;
+    setTimeout(() => { label.textContent = before; }, 1500);
+  };
+
+  const bind = (element, send) => {
+    element.addEventListener("click", (event) => {
+      const button = event.target.closest("[data-action],[data-copy]");
+      if (!button || button.tagName === "FORM" || button.tagName === "SELECT") return;
+      if (button.dataset.copy !== undefined) { copyText(button); return; }
+      if (button.dataset.confirm && !window.confirm(button.dataset.confirm)) return;
+      event.preventDefault();
+      send(payload(button));
+    });
+    element.addEventListener("submit", (event) => {
+      event.preventDefault();
+      if (event.target.dataset.action) send(payload(event.target));
+    });
+    element.addEventListener("change", (event) => {
+      const field = event.target.closest("select[data-action],input[data-action]");
+      if (field) send({ ...payload(field), value: field.value, checked: field.checked });
+    });
+    new MutationObserver(() => settle(element)).observe(element, {
+      childList: true, subtree: true, characterData: true,
+    });
+    settle(element);
+  };
+
+  // ---- after each change: local times, the open conversation, focus, the end of the page
+  let lastFocus = "";
+  const settle = (element) => {
+    for (const time of element.querySelectorAll("time[datetime]:not([data-local])")) {
+      time.dataset.local = "1";
+      const date = new Date(time.getAttribute("datetime"));
+      if (!isNaN(date)) {
+        time.textContent = date.toLocaleString(document.documentElement.lang, {
+          month: "short", day: "numeric", hour: "2-digit", minute: "2-digit",
+        });
+      }
+    }
+    const talk = element.querySelector("[data-conversation]");
+    if (talk) write(sessionStorage, "eco-conversation", talk.dataset.conversation);
+    const wanted = element.querySelector("[data-autofocus]");
+    const key = wanted ? wanted.dataset.autofocus : "";
+    if (wanted && key !== lastFocus) wanted.focus();
+    if (wanted || element.querySelector("form") === null) lastFocus = key || lastFocus;
+    if (element.querySelector("[data-follow]")) followEnd();
+  };
+  let isFollowing = true;
+  const distanceToEnd = () =>
+    document.documentElement.scrollHeight - window.innerHeight - window.scrollY;
+  const followEnd = () => {
+    if (isFollowing) window.scrollTo({ top: document.documentElement.scrollHeight });
+  };
+  window.addEventListener("wheel", (event) => { if (event.deltaY < 0) isFollowing = false; },
+    { passive: true });
+  window.addEventListener("touchmove", () => { isFollowing = distanceToEnd() < NEAR_END_PX; },
+    { passive: true });
+  window.addEventListener("scroll", () => {
+    if (distanceToEnd() < NEAR_END_PX / 4) isFollowing = true;
+  }, { passive: true });
+
+  // ---- theme and language
+  const applyTheme = () => {
+    const wanted = read(localStorage, "eco-theme");
+    document.documentElement.dataset.theme = wanted;
+    if (!document.body || !wanted) return;
+    const isDark = wanted === "dark";
+    if (document.body.classList.contains("dark") !== isDark) {
+      document.body.classList.toggle("dark", isDark);
+    }
+  };
+  const toggleTheme = () => {
+    write(localStorage, "eco-theme", document.body.classList.contains("dark") ? "light" : "dark");
+    applyTheme();
+  };
+  const setLang = (lang) => {
+    document.cookie = `lang=${lang};path=/;max-age=31536000;samesite=lax`;
+    location.reload();
+  };
+  document.addEventListener("DOMContentLoaded", () => {
+    applyTheme();
+    new MutationObserver(applyTheme).observe(document.body, {
+      attributes: true, attributeFilter: ["class"],
+    });
+  });
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-ui]");
+    const side = document.querySelector("#chat-side");
+    if (side && !event.target.closest("#chat-side") && !button) side.classList.remove("open");
+    if (!button) return;
+    if (button.dataset.ui === "theme") toggleTheme();
+    if (button.dataset.ui === "lang") setLang(button.dataset.lang);
+    if (button.dataset.ui === "side" && side) side.classList.toggle("open");
+  });
+
+  // ---- keyboard
+  // An Enter that ends a Hangul composition must not send the message.
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.isComposing || event.keyCode === 229)) {
+      event.stopImmediatePropagation();
+    }
+  }, true);
+  const press = (selector) => {
+    const button = [...document.querySelectorAll(selector)].find(isVisible);
+    if (button && !button.disabled) button.click();
+    return Boolean(button);
+  };
+  const recallLast = (area) => {
+    const said = document.querySelectorAll(".eco-said");
+    if (!said.length) return;
+    area.value = said[said.length - 1].dataset.said || "";
+    area.dispatchEvent(new Event("input", { bubbles: true }));
+  };
+  document.addEventListener("keydown", (event) => {
+    if (event.isComposing || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "Escape") {
+      if (!press("[data-escape]")) press("#chat-stop");
+      return;
+    }
+    const target = event.target;
+    if (event.key === "ArrowUp" && target.closest("#chat-input") && target.value === "") {
+      recallLast(target);
+      event.preventDefault();
+      return;
+    }
+    if (isTyping(target) && !/^(radio|checkbox)$/.test(target.type)) return;
+    if (/^[a-z1-9]$/.test(event.key) && press(`[data-key="${event.key}"]`)) event.preventDefault();
+  });
+
+  return { bind, lastConversation: () => read(sessionStorage, "eco-conversation") };
+})();

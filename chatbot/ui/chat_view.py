@@ -1,0 +1,273 @@
+"""The chat as HTML: first screen, turns, the answer being written, and the list of earlier talks.
+
+Pure functions of stored records; everything from models and people is escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import Final
+
+from chatbot.recommendation import Recommendation, from_dict, to_text
+from chatbot.stream import ReadableStream
+from chatbot.ui.cards import render_answer, render_info, render_recommendation
+from chatbot.ui.feedback_view import render_edit_form, render_reason_panel
+from chatbot.ui.i18n import t
+from chatbot.ui.icons import icon
+from chatbot.ui.live import LiveAnswer
+from feedback_store.records import Conversation, Feedback, Turn
+
+NUM_EXAMPLES: Final = 4
+
+
+@dataclass(frozen=True)
+class Versions:
+    """What is known of the versions that spoke: a short sentence for each, "" is the base."""
+
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ChatView:
+    """One open conversation as the screen shows it."""
+
+    lang: str
+    conversation_id: str = ""
+    turns: Sequence[Turn] = ()
+    feedback: Mapping[int, Feedback] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)  # adapter version → what is new in it
+    editing: int | None = None
+    panel: int | None = None  # the turn whose reason panel is open
+    message: str = ""  # a sentence on the open panel or form
+    asks_consent: bool = False
+    may_train: bool = False
+    is_busy: bool = False
+
+
+def render_welcome(lang: str) -> str:
+    """The first screen: what this is, and questions that people really ask."""
+    examples = "".join(
+        f'<button type="button" class="eco-example" id="example-{number}" data-action="ask" '
+        f'data-text="{escape(t(lang, f"example_{number}"))}">'
+        f"<span>{escape(t(lang, f'example_{number}'))}</span>{icon('next')}</button>"
+        for number in range(1, NUM_EXAMPLES + 1)
+    )
+    return (
+        '<section class="eco-welcome" data-conversation="">'
+        '<img src="/ui/logo.svg" alt="" width="56" height="56">'
+        f"<h2>{t(lang, 'welcome_title')}</h2><p>{t(lang, 'welcome_text')}</p>"
+        f'<div class="eco-examples" role="group" aria-label="{t(lang, "welcome_examples")}">'
+        f"{examples}</div></section>"
+    )
+
+
+def _render_said(text: str, lang: str) -> str:
+    body = escape(text).replace("\n", "<br>")
+    return (
+        f'<div class="eco-said" data-said="{escape(text)}"><span class="eco-hidden">'
+        f"{t(lang, 'you_said')}</span>{body}</div>"
+    )
+
+
+def _said(turn: Turn, lang: str) -> str:
+    if turn.mode == "free_text":
+        return _render_said(turn.user_text, lang)
+    tags = render_info(turn.location, turn.work_type, turn.category, lang)
+    hidden = f'<span class="eco-hidden">{t(lang, "you_said")}</span>'
+    return f'<div class="eco-said">{hidden}{tags}<span>{t(lang, "asked_base")}</span></div>'
+
+
+def shown_recommendation(turn: Turn, feedback: Feedback | None) -> Recommendation | None:
+    """The person's own correction if there is one, else what was answered."""
+    if feedback and feedback.correction:
+        return from_dict(feedback.correction)
+    return from_dict(turn.recommendation) if turn.recommendation else None
+
+
+def _render_body(turn: Turn, feedback: Feedback | None, lang: str) -> str:
+    shown = shown_recommendation(turn, feedback)
+    if shown and turn.status == "ok":
+        return render_recommendation(shown, str(turn.turn_id))
+    stream = ReadableStream()
+    challenges = stream.feed(turn.raw_text).challenges
+    last = stream.finish()
+    challenges += last.challenges
+    body = ""
+    if last.recommend or challenges:
+        body = render_answer(last.recommend, challenges, str(turn.turn_id))
+    return body + render_notice(t(lang, f"status_{turn.status}"), "warn")
+
+
+def render_notice(sentence: str, kind: str) -> str:
+    """A sentence that tells what happened; kind is warn or info."""
+    return (
+        f'<p class="eco-notice eco-notice-{kind}" role="status">{icon("warn")}'
+        f"<span>{escape(sentence)}</span></p>"
+    )
+
+
+def _render_badge(turn: Turn, notes: Mapping[str, str], lang: str) -> str:
+    name = turn.adapter or t(lang, "base_model")
+    note = notes.get(turn.adapter, t(lang, "base_note") if not turn.adapter else "")
+    return (
+        f'<details class="eco-badge" data-version="{escape(turn.adapter)}">'
+        f'<summary title="{t(lang, "version_label")}">{escape(name)}</summary>'
+        f'<div class="eco-badge-note"><b>{escape(turn.base_model)}</b>'
+        f"<span>{escape(note)}</span></div></details>"
+    )
+
+
+@dataclass(frozen=True)
+class _Action:
+    name: str
+    icon: str
+    label: str
+    is_pressed: bool | None = None
+    extra: str = ""
+
+
+def _render_action(action: _Action, turn: Turn, is_latest: bool, lang: str) -> str:
+    label = t(lang, action.label)
+    element_id = action.name if is_latest else f"{action.name}-{turn.turn_id}"
+    pressed = "" if action.is_pressed is None else f' aria-pressed="{str(action.is_pressed).lower()}"'
+    send = "" if action.extra else f' data-action="{action.name}"'
+    return (
+        f'<button type="button" class="eco-action" id="{element_id}"{send} '
+        f'data-turn="{turn.turn_id}" title="{label}"{pressed}{action.extra}>{icon(action.icon)}'
+        f'<span class="eco-action-label">{label}</span></button>'
+    )
+
+
+def _actions(turn: Turn, feedback: Feedback | None, lang: str) -> list[_Action]:
+    retry = _Action("retry", "retry", "retry")
+    shown = shown_recommendation(turn, feedback)
+    if turn.status != "ok" or not shown:
+        return [retry]
+    rating = feedback.rating if feedback else None
+    copy = f' data-copy="{escape(to_text(shown))}" data-done="{t(lang, "copied")}"'
+    return [
+        _Action("thumb-up", "up", "thumb_up", rating == "like"),
+        _Action("thumb-down", "down", "thumb_down", rating == "dislike"),
+        _Action("edit-open", "edit", "edit"),
+        retry,
+        _Action("copy-answer", "copy", "copy", extra=copy),
+    ]
+
+
+def _render_foot(view: ChatView, turn: Turn, is_latest: bool) -> str:
+    feedback = view.feedback.get(turn.turn_id)
+    corrected = ""
+    if feedback and feedback.correction:
+        corrected = f'<span class="eco-tag eco-tag-accent">{t(view.lang, "corrected")}</span>'
+    buttons = "".join(
+        _render_action(action, turn, is_latest, view.lang)
+        for action in _actions(turn, feedback, view.lang)
+    )
+    badge = _render_badge(turn, view.notes, view.lang)
+    return (
+        f'<div class="eco-foot">{badge}{corrected}'
+        f'<div class="eco-actions" role="group" aria-label="{t(view.lang, "answer_actions")}">'
+        f"{buttons}</div></div>"
+    )
+
+
+def _render_turn(view: ChatView, turn: Turn, is_latest: bool) -> str:
+    feedback = view.feedback.get(turn.turn_id)
+    shown = shown_recommendation(turn, feedback)
+    said = "" if turn.retry_of else _said(turn, view.lang)
+    if view.editing == turn.turn_id and shown:
+        inside = render_edit_form(turn.turn_id, shown, view.lang, view.message)
+    else:
+        inside = _render_body(turn, feedback, view.lang) + _render_foot(view, turn, is_latest)
+    panel = ""
+    if view.panel == turn.turn_id and feedback and feedback.rating:
+        panel = render_reason_panel(
+            feedback, view.lang, may_train=view.may_train if view.asks_consent else None
+        )
+    return (
+        f'<article class="eco-turn" data-turn="{turn.turn_id}" data-status="{turn.status}">{said}'
+        f'<div class="eco-answer"><h3 class="eco-hidden">{t(view.lang, "answer_title")}</h3>'
+        f"{inside}{panel}</div></article>"
+    )
+
+
+def _fold_retried(view: ChatView, turn: Turn) -> str:
+    feedback = view.feedback.get(turn.turn_id)
+    said = "" if turn.retry_of else _said(turn, view.lang)
+    body = _render_body(turn, feedback, view.lang)
+    return (
+        f'<article class="eco-turn" data-turn="{turn.turn_id}">{said}'
+        f'<details class="eco-earlier"><summary>{t(view.lang, "earlier_answer")}</summary>'
+        f"{body}{_render_badge(turn, view.notes, view.lang)}</details></article>"
+    )
+
+
+def render_transcript(view: ChatView) -> str:
+    """All turns of the open conversation, or the first screen when there is none."""
+    if not view.turns and not view.is_busy:
+        return render_welcome(view.lang)
+    retried = {turn.retry_of for turn in view.turns if turn.retry_of}
+    latest = view.turns[-1].turn_id if view.turns else None
+    parts = [
+        _fold_retried(view, turn)
+        if turn.turn_id in retried
+        else _render_turn(view, turn, turn.turn_id == latest)
+        for turn in view.turns
+    ]
+    return (
+        f'<div class="eco-transcript" data-conversation="{escape(view.conversation_id)}">'
+        f"{''.join(parts)}</div>"
+    )
+
+
+def render_live(answer: LiveAnswer, lang: str) -> str:
+    """The turn that is being written: the question, then what there is of the answer."""
+    said = ""
+    if not answer.request.retry_of:
+        info = answer.request.base_info
+        text = answer.request.text
+        if answer.request.mode == "base_info" and info:
+            tags = render_info(info.location, info.work_type, info.category, lang)
+            said = f'<div class="eco-said">{tags}<span>{t(lang, "asked_base")}</span></div>'
+        else:
+            said = _render_said(text, lang)
+    if answer.error:
+        inside = render_notice(answer.error[1], "warn")
+    elif answer.phase == "writing":
+        inside = render_answer(answer.recommend, answer.challenges, "live", is_writing=True)
+    else:
+        inside = _render_waiting(answer, lang)
+    return (
+        f'<article class="eco-turn eco-live" data-follow="1" data-phase="{answer.phase}">{said}'
+        f'<div class="eco-answer" aria-busy="true">{inside}</div></article>'
+    )
+
+
+def _render_waiting(answer: LiveAnswer, lang: str) -> str:
+    key = "live_warming" if answer.phase == "warming" else "live_thinking"
+    return (
+        f'<p class="eco-waiting" role="status"><span class="eco-dots" aria-hidden="true">'
+        f"<i></i><i></i><i></i></span><span>{t(lang, key)}</span></p>"
+    )
+
+
+def render_conversations(
+    conversations: Sequence[Conversation], current: str, query: str, lang: str
+) -> str:
+    """The person's earlier conversations, newest first."""
+    if not conversations:
+        key = "no_conversation_found" if query else "no_conversations"
+        return f'<p class="eco-side-empty">{t(lang, key)}</p>'
+    items = []
+    for talk in conversations:
+        here = ' aria-current="true"' if talk.conversation_id == current else ""
+        title = escape(talk.title or t(lang, "untitled"))
+        items.append(
+            f'<li><button type="button" class="eco-talk" data-action="open" '
+            f'data-id="{escape(talk.conversation_id)}"{here}><span>{title}</span>'
+            f'<time datetime="{escape(talk.updated_at)}">{escape(talk.updated_at[:10])}</time>'
+            "</button></li>"
+        )
+    return f'<ul class="eco-talks">{"".join(items)}</ul>'

@@ -1,0 +1,89 @@
+"""The line on top: name, where the engine stands, language, theme."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any, Final
+
+import gradio as gr
+
+from chatbot.engines.base import EngineStatus
+from chatbot.ui.i18n import t
+from chatbot.ui.icons import icon
+from chatbot.ui.parts import Parts
+from chatbot.ui.people import who
+
+INTERVAL_S: Final = 1.5
+_KINDS: Final = {
+    "starting": "busy",
+    "ready": "good",
+    "degraded": "warn",
+    "failed": "bad",
+    "stopped": "bad",
+}
+
+
+def render_header(title: str, lang: str) -> str:
+    """Name on the left, switches on the right."""
+    other = "en" if lang == "ko" else "ko"
+    return (
+        '<header class="eco-header">'
+        f'<button type="button" class="eco-icon-button eco-side-toggle" data-ui="side" '
+        f'aria-label="{t(lang, "open_talks")}">{icon("menu")}</button>'
+        '<img src="/ui/logo.svg" alt="" width="30" height="30">'
+        f'<h1>{escape(title)}</h1><span class="eco-tagline">{t(lang, "tagline")}</span>'
+        '<span class="eco-space"></span>'
+        f'<button type="button" class="eco-icon-button" data-ui="lang" data-lang="{other}" '
+        f'id="lang-switch" lang="{other}">{icon("globe")}<span>{t(lang, "switch_lang")}</span>'
+        "</button>"
+        f'<button type="button" class="eco-icon-button" data-ui="theme" id="theme-switch" '
+        f'aria-label="{t(lang, "switch_theme")}">{icon("moon")}</button></header>'
+    )
+
+
+def render_status(status: EngineStatus, production: str | None, lang: str) -> str:
+    """One line: ready with which version, or what is being waited for."""
+    kind = _KINDS[status.state]
+    sentence = t(lang, f"engine_{status.state}")
+    version = production or t(lang, "base_model")
+    detail = f"{status.base_model} · {status.detail}"
+    shown = f"{sentence} · {version}" if status.state == "ready" else sentence
+    return (
+        f'<p class="eco-status eco-status-{kind}" data-state="{status.state}" role="status" '
+        f'title="{escape(detail)}"><span class="eco-dot" aria-hidden="true"></span>'
+        f"{escape(shown)}</p>"
+    )
+
+
+class Header:
+    """The header and the engine's status, which is asked for only until it is ready."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        with gr.Row(elem_classes="eco-top"):
+            self.bar = gr.HTML(elem_id="header")
+            self.status = gr.HTML(elem_id="engine-status")
+        self.timer = gr.Timer(INTERVAL_S, active=False)
+
+    def wire(self, demo: gr.Blocks) -> None:
+        """Fill in on load, then look again while the engine is not ready."""
+        common: dict[str, Any] = {
+            "concurrency_limit": 32,
+            "show_progress": "hidden",
+            "api_visibility": "undocumented",
+        }
+        demo.load(self.on_load, outputs=[self.bar, self.status, self.timer], **common)
+        self.timer.tick(self.on_tick, outputs=[self.status, self.timer], **common)
+
+    def on_load(self, request: gr.Request) -> tuple[str, str, Any]:
+        """The whole header."""
+        lang = who(self.parts, request).lang
+        status, timer = self.on_tick(request)
+        return render_header(self.parts.settings.title, lang), status, timer
+
+    def on_tick(self, request: gr.Request) -> tuple[str, Any]:
+        """The status only."""
+        status = self.parts.engine_status()
+        production = self.parts.learning.production()
+        html = render_status(status, production, who(self.parts, request).lang)
+        return html, gr.Timer(active=status.state in ("starting", "degraded"))

@@ -1,0 +1,98 @@
+"""The two pages: the public chat at "/", and the studio of the admins at "/studio"."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import gradio as gr
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+
+from chatbot.ui.chat_tab import ChatTab
+from chatbot.ui.header import Header
+from chatbot.ui.labels import I18N, label
+from chatbot.ui.live import LiveAnswers
+from chatbot.ui.page import ASSETS_DIR, STUDIO_PATH, PageMiddleware, PageSettings
+from chatbot.ui.parts import Parts
+from chatbot.ui.theme import build_theme
+
+_ASSETS: Final = {"theme.css": "text/css", "ui.js": "text/javascript", "logo.svg": "image/svg+xml"}
+_UPLOAD_KEPT_S: Final = 3600  # how long Gradio keeps an uploaded file
+
+
+def build_public(parts: Parts) -> gr.Blocks:
+    """The page for everybody: chat, and the arena if it is set."""
+    with gr.Blocks(title=parts.settings.title, fill_width=True, analytics_enabled=False) as demo:
+        header = Header(parts)
+        chat = ChatTab(parts, LiveAnswers(parts.chat, parts.engine_status), is_studio=False)
+        chat.build()
+        header.wire(demo)
+        chat.wire_load(demo)
+    return _finish(demo)
+
+
+def build_studio(parts: Parts) -> gr.Blocks:
+    """The page of the admins: every tab, chat first."""
+    with gr.Blocks(title=parts.settings.title, fill_width=True, analytics_enabled=False) as demo:
+        header = Header(parts)
+        chat = ChatTab(parts, LiveAnswers(parts.chat, parts.engine_status), is_studio=True)
+        with gr.Tabs(elem_id="tabs", elem_classes="eco-tabs"):
+            with gr.Tab(label("tab_chat"), id="chat", elem_id="tab-chat"):
+                chat.build()
+        header.wire(demo)
+        chat.wire_load(demo)
+    return _finish(demo)
+
+
+def mount(app: FastAPI, parts: Parts) -> FastAPI:
+    """Put both pages, their assets and what surrounds them onto the app. Routes that the app adds
+    itself must be there before, because the public page takes every path that is left.
+    """
+    for name, media_type in _ASSETS.items():
+        app.add_api_route(f"/ui/{name}", _serve_asset(name, media_type), include_in_schema=False)
+
+    def studio_user(request: Request) -> str | None:
+        person_id, is_admin = parts.identify(request)
+        return person_id if is_admin else None
+
+    common: dict[str, Any] = {
+        "theme": build_theme(),
+        "footer_links": [],
+        "run_history": False,
+        "ssr_mode": False,
+        "show_error": False,
+        "enable_monitoring": False,
+        "pwa": False,
+        "max_file_size": f"{parts.settings.max_upload_mb}mb",
+        "i18n": I18N,
+    }
+    gr.mount_gradio_app(
+        app, build_studio(parts), STUDIO_PATH, auth_dependency=studio_user, **common
+    )
+    gr.mount_gradio_app(app, build_public(parts), "/", **common)
+    settings = PageSettings(
+        title=parts.settings.title,
+        default_lang=parts.settings.lang,
+        login_path=parts.settings.login_path,
+        open_studio=parts.settings.open_studio,
+        is_admin=lambda request: parts.identify(request)[1],
+    )
+    app.add_middleware(PageMiddleware, settings=settings)
+    return app
+
+
+def _finish(demo: gr.Blocks) -> gr.Blocks:
+    demo.queue(max_size=512, default_concurrency_limit=32)
+    demo.state_session_capacity = 500
+    demo.delete_cache = (_UPLOAD_KEPT_S, _UPLOAD_KEPT_S)
+    return demo
+
+
+def _serve_asset(name: str, media_type: str) -> Callable[[], Response]:
+    def serve() -> Response:
+        headers = {"cache-control": "public, max-age=31536000, immutable"}
+        return FileResponse(ASSETS_DIR / name, media_type=media_type, headers=headers)
+
+    return serve

@@ -1,0 +1,154 @@
+"""Answers that are being written: each runs as a task of its own, and pages follow it.
+
+So a reload finds its answer again, stopping is exact, and the browser gets at most about 30
+updates a second however fast the engine is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from chatbot.engines.base import EngineError, EngineStatus
+from chatbot.recommendation import Challenge
+from chatbot.service import (
+    ChatError,
+    ChatService,
+    Failed,
+    Finished,
+    Progress,
+    Started,
+    TurnEvent,
+    TurnRequest,
+)
+from chatbot.themes import BaseInfo
+from feedback_store.errors import StoreError
+from feedback_store.records import Turn
+
+UPDATE_INTERVAL_S: Final = 0.035
+ENGINE_POLL_S: Final = 0.4
+GRACE_S: Final = 20.0  # how long an answer goes on that nobody looks at, such as during a reload
+
+Phase = Literal["warming", "thinking", "writing", "done"]
+
+
+@dataclass(eq=False)
+class LiveAnswer:
+    """One answer on its way; read by the pages that follow it."""
+
+    request: TurnRequest
+    phase: Phase = "thinking"
+    conversation_id: str | None = None
+    base_info: BaseInfo | None = None
+    adapter: str = ""
+    detail: str = ""
+    recommend: str = ""
+    challenges: tuple[Challenge, ...] = ()
+    turn: Turn | None = None
+    error: tuple[str, str] | None = None  # code, sentence
+    version: int = 0
+    num_followers: int = 0
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+
+    def touch(self) -> None:
+        """Tell the followers that something is new."""
+        self.version += 1
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+
+class LiveAnswers:
+    """All answers being written, found again by person and conversation."""
+
+    def __init__(self, service: ChatService, engine_status: Callable[[], EngineStatus]) -> None:
+        self._service = service
+        self._engine_status = engine_status
+        self._answers: list[LiveAnswer] = []
+
+    def start(self, request: TurnRequest) -> LiveAnswer:
+        """Begin to answer in the background."""
+        answer = LiveAnswer(request, conversation_id=request.conversation_id)
+        self._answers.append(answer)
+        answer.task = asyncio.create_task(self._run(answer))
+        return answer
+
+    def find(self, person_id: str, conversation_id: str | None) -> LiveAnswer | None:
+        """The answer that this person waits for in this conversation."""
+        for answer in self._answers:
+            same = answer.conversation_id == (conversation_id or None)
+            if same and answer.request.person_id == person_id:
+                return answer
+        return None
+
+    def stop(self, answer: LiveAnswer) -> None:
+        """End it; the service stores what was written so far."""
+        if answer.task:
+            answer.task.cancel()
+
+    async def follow(self, answer: LiveAnswer) -> AsyncIterator[LiveAnswer]:
+        """Yield at each change, not more often than the interval; the last one is done."""
+        answer.num_followers += 1
+        try:
+            seen = -1
+            while True:
+                if answer.version == seen:
+                    await answer.changed.wait()
+                seen = answer.version
+                yield answer
+                if answer.phase == "done":
+                    return
+                await asyncio.sleep(UPDATE_INTERVAL_S)
+        finally:
+            answer.num_followers -= 1
+            if not answer.num_followers and answer.phase != "done":
+                asyncio.get_running_loop().call_later(GRACE_S, self._stop_if_left_alone, answer)
+
+    def _stop_if_left_alone(self, answer: LiveAnswer) -> None:
+        if not answer.num_followers:
+            self.stop(answer)
+
+    async def _run(self, answer: LiveAnswer) -> None:
+        try:
+            await self._wait_for_engine(answer)
+            async with aclosing(self._service.answer(answer.request)) as events:
+                async for event in events:
+                    _apply(answer, event)
+                    answer.touch()
+        except (ChatError, EngineError, StoreError) as error:
+            answer.error = (error.code, str(error))
+        except asyncio.CancelledError:
+            answer.error = answer.error or ("stopped", "The answer was stopped.")
+        except Exception as error:
+            answer.error = ("unexpected", f"The answer failed: {error}")
+            raise
+        finally:
+            answer.phase = "done"
+            self._answers.remove(answer)
+            answer.touch()
+
+    async def _wait_for_engine(self, answer: LiveAnswer) -> None:
+        while (status := self._engine_status()).state == "starting":
+            if answer.phase != "warming" or answer.detail != status.detail:
+                answer.phase, answer.detail = "warming", status.detail
+                answer.touch()
+            await asyncio.sleep(ENGINE_POLL_S)
+        answer.phase = "thinking"
+        answer.touch()
+
+
+def _apply(answer: LiveAnswer, event: TurnEvent) -> None:
+    match event:
+        case Started():
+            answer.conversation_id = event.conversation_id
+            answer.base_info, answer.adapter = event.base_info, event.adapter or ""
+        case Progress():
+            answer.phase = "writing"
+            answer.recommend, answer.challenges = event.recommend, event.challenges
+        case Finished():
+            answer.turn = event.turn
+        case Failed():
+            answer.turn, answer.error = event.turn, (event.code, event.message)
