@@ -52,11 +52,11 @@ class Plan:
 
     vocab_size: int = 6144
     hidden_size: int = 256
-    num_layers: int = 8
+    num_layers: int = 6
     num_heads: int = 4
     intermediate_size: int = 704
     context: int = 1024  # tokens
-    num_documents: int = 24_000
+    num_documents: int = 15_000
     batch_tokens: int = 3072
     learning_rate: float = 2e-3
     warmup: float = 0.04  # share of the steps
@@ -156,6 +156,18 @@ def get_rate(step: int, num_steps: int, plan: Plan) -> float:
     return plan.learning_rate * (0.05 + 0.475 * (1 + math.cos(math.pi * progress)))
 
 
+def get_loss(model: LlamaForCausalLM, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Mean cross-entropy over the answers' tokens; only their positions go through the head."""
+    targets = batch["labels"][:, 1:]
+    learnt = targets != IGNORE
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        hidden = model.model(
+            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False
+        ).last_hidden_state
+        logits = model.lm_head(hidden[:, :-1][learnt])
+    return torch.nn.functional.cross_entropy(logits.float(), targets[learnt])
+
+
 def train(
     model: LlamaForCausalLM, batches: list[list[tuple[list[int], list[int]]]], plan: Plan
 ) -> Iterator[tuple[int, float]]:
@@ -167,8 +179,7 @@ def train(
     for step, batch in enumerate(batches):
         for group in optimizer.param_groups:
             group["lr"] = get_rate(step, len(batches), plan)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            loss = model(**collate(batch, int(model.config.pad_token_id))).loss
+        loss = get_loss(model, collate(batch, int(model.config.pad_token_id)))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -197,7 +208,7 @@ def build(plan: Plan, output_dir: Path) -> dict[str, Any]:
     losses = []
     for step, loss in train(model, batches, plan):
         losses.append(loss)
-        if step % 50 == 0 or step == len(batches) - 1:
+        if step % 25 == 0 or step == len(batches) - 1:
             mean = sum(losses[-50:]) / len(losses[-50:])
             print(f"step {step} loss {mean:.4f} {time.monotonic() - started:.0f} s", flush=True)
     model.generation_config.eos_token_id = tokenizer.eos_token_id

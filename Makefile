@@ -1,0 +1,29 @@
+# Two commands: `make run` and `make test`. Everything is set up by itself, once.
+PYTHON ?= python3
+PY = .venv/bin/python
+ARGS ?=
+
+.PHONY: run test check setup-run setup-check setup-test starter-model lock format
+
+run: setup-run
+	@$(PY) app.py $(ARGS)
+
+test: setup-test check
+	@$(PY) -m pytest -q -m slow --durations=15
+
+check: setup-check
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check -q .
+	@$(PY) -m mypy
+	@$(PY) -m importlinter.cli lint-imports --no-cache -q
+	@$(PY) -m pytest -q -m "not slow"
+
+format:
+	@$(PY) -m ruff check -q --fix . ; $(PY) -m ruff format -q .
+
+starter-model: setup-run
+	@$(PY) -m finetune.starter_model
+
+setup-run setup-check setup-test: setup-%:
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is missing: install it and try again."; exit 1; }
+	@$(PYTHON) setup_env.py $*
