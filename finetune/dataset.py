@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +32,8 @@ SPLITS: Final = ("train", "validation")
 PAIRS_FILE: Final = "pairs.jsonl"  # chosen and rejected answers of the training split
 MIN_CONVERSATIONS: Final = 10  # from here on one conversation at least is kept for validation
 _BUCKETS: Final = 10_000
+_BUILDING: Final = ".building-"
+_LEFTOVER_AFTER_S: Final = 86_400
 
 
 class DatasetError(ValueError):
@@ -259,12 +262,20 @@ def freeze_dataset(
     settings = settings or DatasetSettings()
     parent = data_dir.absolute() / "datasets"
     parent.mkdir(parents=True, exist_ok=True)
-    folder = parent / f".building-{uuid.uuid4().hex}"
+    _clear_leftovers(parent)
+    folder = parent / f"{_BUILDING}{uuid.uuid4().hex}"
     folder.mkdir()
     try:
         return _build(store, folder, settings)
     finally:
         shutil.rmtree(folder, ignore_errors=True)  # gone already when all went well
+
+
+def _clear_leftovers(parent: Path) -> None:
+    """Remove what a killed freeze left behind, sparing one that may be at work."""
+    for folder in parent.glob(f"{_BUILDING}*"):
+        if time.time() - folder.stat().st_mtime > _LEFTOVER_AFTER_S:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _build(store: Store, folder: Path, settings: DatasetSettings) -> Dataset:

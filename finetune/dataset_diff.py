@@ -82,5 +82,10 @@ def diff_datasets(before_dir: Path, after_dir: Path) -> DatasetDiff:
     old, new = read_manifest(before_dir)["settings"], read_manifest(after_dir)["settings"]
     names = sorted({*old, *new})
     settings = {n: (old.get(n), new.get(n)) for n in names if old.get(n) != new.get(n)}
-    lists = (sorted(ids) for ids in (added, before, changed, moved))
-    return DatasetDiff(*(tuple(ids) for ids in lists), settings=settings)
+    return DatasetDiff(
+        added=tuple(sorted(added)),
+        removed=tuple(sorted(before)),
+        changed=tuple(sorted(changed)),
+        moved=tuple(sorted(moved)),
+        settings=settings,
+    )

@@ -1,5 +1,6 @@
 import json
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,10 +41,6 @@ def numbered(number: int, **changes: object) -> NewExample:
 def read_rows(path: str, split: str) -> list[dict[str, object]]:
     lines = (Path(path) / f"{split}.jsonl").read_text("utf-8").splitlines()
     return [json.loads(line) for line in lines]
-
-
-def freeze(store: Store, **settings: object) -> object:
-    return freeze_dataset(store, store.data_dir, DatasetSettings(**settings))  # type: ignore[arg-type]
 
 
 def test_rows_are_prompt_and_completion_with_the_example_behind_them(store: Store) -> None:
@@ -99,13 +96,24 @@ def test_nothing_unfinished_is_left_behind(store: Store) -> None:
     assert [path.name for path in (store.data_dir / "datasets").iterdir()] == [dataset.dataset_id]
 
 
+def test_what_a_killed_freeze_left_is_cleared_away(store: Store) -> None:
+    accept(store, [numbered(1)])
+    left, running = (store.data_dir / "datasets" / f".building-{name}" for name in "ab")
+    for folder in (left, running):
+        folder.mkdir(parents=True)
+        (folder / "train.jsonl").write_text("{}")
+    os.utime(left, (time.time() - 90_000,) * 2)
+    freeze_dataset(store, store.data_dir)
+    assert (left.exists(), running.exists()) == (False, True)
+
+
 def test_a_folder_without_its_record_is_adopted(store: Store, tmp_path: Path) -> None:
     accept(store, [numbered(number) for number in range(5)])
     dataset = freeze_dataset(store, store.data_dir)
     with Store.open(tmp_path / "other") as other:
         accept(other, [numbered(number) for number in range(5)])
         (other.data_dir / "datasets").mkdir()
-        os.rename(dataset.path, other.data_dir / "datasets" / dataset.dataset_id)
+        Path(dataset.path).rename(other.data_dir / "datasets" / dataset.dataset_id)
         assert freeze_dataset(other, other.data_dir).dataset_id == dataset.dataset_id
         assert len(other.list_datasets()) == 1
 
