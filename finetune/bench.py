@@ -5,7 +5,6 @@ of a retrain, and what is remembered of it.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -19,8 +18,17 @@ from finetune.evaluate import SILENT, Candidate, EvaluationSettings, Serving, Wa
 from finetune.gate import Reason, Thresholds, Verdict, decide
 from finetune.progress import Control
 from finetune.registry import get_version, locate_version, production_version
-from finetune.report import Answer, Metric, Report
+from finetune.report import Metric, Report, mean_metric
+from finetune.scores import ValidationRow, read_validation_rows, score_rows
 from finetune.swap import CANDIDATE_PREFIX, is_adapter_fault
+
+
+@dataclass(frozen=True)
+class Exam:
+    """What two adapters are compared on: questions to answer, and accepted answers to score."""
+
+    cases: tuple[HeldOutCase, ...]
+    rows: tuple[ValidationRow, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -32,43 +40,51 @@ class Bench:
     serving: Serving
     settings: EvaluationSettings
 
-    def list_cases(self) -> tuple[HeldOutCase, ...]:
-        """What is asked now: the held-out cases, and the regression cases of today."""
-        return (*held_out_cases(self.settings.num_cases), *regression_cases(self.store))
+    def make_exam(self, dataset_id: str | None = None) -> Exam:
+        """The held-out cases, the regression cases of today, the dataset's validation rows."""
+        cases = (*held_out_cases(self.settings.num_cases), *regression_cases(self.store))
+        return Exam(cases, read_validation_rows(self._dataset_dir(dataset_id)))
 
-    def evaluate_production(self, cases: Sequence[HeldOutCase], watch: Watch = SILENT) -> Report:
+    def evaluate_production(self, exam: Exam, watch: Watch = SILENT) -> Report:
         """The report of what answers now."""
         version = production_version(self.store)
         if version is None:
-            return self.evaluate_base(cases, watch)
-        return self.evaluate_version(version, cases, watch)
+            return self.evaluate_base(exam, watch)
+        return self.evaluate_version(version, exam, watch)
 
-    def evaluate_base(self, cases: Sequence[HeldOutCase], watch: Watch = SILENT) -> Report:
-        """The report of the base model. Its answers are kept in the data folder."""
-        path = _base_answers_path(self.data_dir, self.serving.base_model)
-        known = Candidate(None, _read_answers(path))
-        report = evaluate(self.serving, known, cases, self.settings, watch)
-        _write_answers(path, report.answers)
+    def evaluate_base(self, exam: Exam, watch: Watch = SILENT) -> Report:
+        """The report of the base model. What it answers is kept in the data folder."""
+        path = _base_report_path(self.data_dir, self.serving.base_model)
+        known = _read_report(path)
+        report = self._evaluate(Candidate(None, known.answers if known else ()), exam, known, watch)
+        _write_report(path, report)
         return report
 
-    def evaluate_version(
-        self, version: str, cases: Sequence[HeldOutCase], watch: Watch = SILENT
-    ) -> Report:
+    def evaluate_version(self, version: str, exam: Exam, watch: Watch = SILENT) -> Report:
         """The report of a version. A version never changes: what its stored report answers is not
         asked again.
         """
         adapter = get_version(self.store, version)
-        stored = Report.from_dict(adapter.report) if adapter.report else None
-        training = read_training_answers(self.data_dir / "datasets" / str(adapter.dataset_id))
+        known = Report.from_dict(adapter.report) if adapter.report else None
         self.serving.load(version, locate_version(self.store, version))
-        known = Candidate(version, stored.answers if stored else (), training)
-        report = evaluate(self.serving, known, cases, self.settings, watch)
-        if stored is not None:
-            report = _keep_training_figures(report, stored)
-            if report.answers == stored.answers:
-                return report
-        self.store.update_adapter(version, report=report.to_dict())
+        training = read_training_answers(self._dataset_dir(adapter.dataset_id))
+        asked = Candidate(version, known.answers if known else (), training)
+        report = self._evaluate(asked, exam, known, watch)
+        if known is not None:
+            report = _keep_training_figures(report, known)
+        if known is None or (report.answers, report.scores) != (known.answers, known.scores):
+            self.store.update_adapter(version, report=report.to_dict())
         return report
+
+    def _evaluate(self, asked: Candidate, exam: Exam, known: Report | None, watch: Watch) -> Report:
+        report = evaluate(self.serving, asked, exam.cases, self.settings, watch)
+        scores = score_rows(self.serving, asked.name, exam.rows, known.scores if known else {})
+        losses = [-score for score in scores.values()]
+        figure = replace(mean_metric("held_out_loss", "loss", losses), better="lower")
+        return replace(report, scores=scores, metrics=(*report.metrics, figure))
+
+    def _dataset_dir(self, dataset_id: str | None) -> Path:
+        return self.data_dir / "datasets" / str(dataset_id)
 
     def judge(self, run: Run, thresholds: Thresholds, control: Control) -> tuple[Report, Verdict]:
         """The report and verdict of a run's adapter; one that cannot be served fails by that."""
@@ -94,28 +110,21 @@ class Bench:
         return empty, Verdict("fail", (reason,))
 
     def _compare(self, name: str, run: Run, control: Control) -> tuple[Report, Report]:
-        cases = self.list_cases()
-        message = f"Asking candidate and production {len(cases)} questions."
+        exam = self.make_exam(run.dataset_id)
+        message = f"Asking candidate and production {len(exam.cases)} questions."
         control.report("evaluate", message, 0.72)
-        training = read_training_answers(self.data_dir / "datasets" / run.dataset_id)
-        candidate = evaluate(
-            self.serving,
-            Candidate(name, training=training),
-            cases,
-            self.settings,
-            control.watch("evaluate", "Asking the candidate", (0.72, 0.84)),
-        )
-        production = self.evaluate_production(
-            cases, control.watch("evaluate", "Asking production", (0.84, 0.95))
-        )
-        return candidate, production
+        training = read_training_answers(self._dataset_dir(run.dataset_id))
+        asking = control.watch("evaluate", "Asking the candidate", (0.72, 0.84))
+        candidate = self._evaluate(Candidate(name, training=training), exam, None, asking)
+        asking = control.watch("evaluate", "Asking production", (0.84, 0.95))
+        return candidate, self.evaluate_production(exam, asking)
 
 
 def _add_training_figures(report: Report, run: Run, difference: float) -> Report:
-    """Add what was not measured on answers: the held-out loss, and the proof of application."""
+    """Add what was not measured on answers: the training's own loss, the proof of application."""
     loss = run.result.get("eval_loss")
     figures = (
-        Metric("held_out_loss", "neither", "loss", loss, 1 if loss is not None else 0),
+        Metric("training_eval_loss", "neither", "loss", loss, 1 if loss is not None else 0),
         Metric("logprob_difference", "neither", "nats", difference, 1),
     )
     return replace(report, metrics=(*report.metrics, *figures))
@@ -126,23 +135,22 @@ def _keep_training_figures(report: Report, stored: Report) -> Report:
     return replace(report, metrics=(*report.metrics, *kept))
 
 
-def _base_answers_path(data_dir: Path, base_model: str) -> Path:
+def _base_report_path(data_dir: Path, base_model: str) -> Path:
     key = sha256(base_model.encode()).hexdigest()[:16]
     return data_dir / "reports" / f"base-{key}.json"
 
 
-def _read_answers(path: Path) -> tuple[Answer, ...]:
-    """The cached answers; none where there is no cache, or a damaged one."""
+def _read_report(path: Path) -> Report | None:
+    """The cached report; None where there is none, or a damaged one."""
     try:
-        return tuple(Answer(**item) for item in json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return ()
+        return Report.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
 
 
-def _write_answers(path: Path, answers: Sequence[Answer]) -> None:
+def _write_report(path: Path, report: Report) -> None:
     """Replace the cache in one step; losing it costs time only."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(".new")
-    text = json.dumps([vars(answer) for answer in answers], ensure_ascii=False)
-    beside.write_text(text, encoding="utf-8")
+    beside.write_text(json.dumps(report.to_dict(), ensure_ascii=False), encoding="utf-8")
     beside.replace(path)

@@ -1,24 +1,27 @@
 """May this candidate reach people? Pure: two reports in, a verdict out.
 
 Three questions, in this order. Is every figure within its absolute limit? Did nothing get
-significantly worse than production, metric by metric, and no regression case break? And is the
-share of good answers significantly higher: an equal adapter is not promoted, because "not worse"
-lets every second do-nothing adapter through. Paired answers to the same questions are compared by
-the exact one-sided McNemar test, which is fit for a few dozen of them; Holm's correction keeps
-many metrics from finding a loss by chance.
+significantly worse than production, metric by metric, and no regression case break? And is it
+significantly better, in the share of good answers or in how likely it finds what people
+accepted? An equal adapter is not promoted, because "not worse" lets every second do-nothing
+adapter through. Paired answers to the same questions are compared by the exact one-sided McNemar
+test, which is fit for a few dozen of them; Holm's correction keeps many metrics from finding
+something by chance.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
-from finetune.metrics import GOOD_ANSWER
+from finetune.metrics import GOOD_ANSWER, NO_FAULTS
+from finetune.paired_tests import Pairs, count_pairs, holm_rejects, mcnemar_p
 from finetune.report import Report
 
 Outcome = Literal["pass", "fail", "incomplete"]
+ACCEPTED_LIKELIHOOD: Final = "accepted_likelihood"
+SAME_SCORE: Final = 0.02  # nats per token; below that lies the noise of batching and rounding
 
 DEFAULT_LIMITS: Final[Mapping[str, float]] = {
     # at least, for those where higher is better
@@ -40,6 +43,7 @@ DEFAULT_LIMITS: Final[Mapping[str, float]] = {
     "copied": 0.60,
     "odd_length": 0.10,
     "personal_data": 0.0,
+    "links": 0.0,
 }
 
 
@@ -92,44 +96,6 @@ class Verdict:
         return cls(value["outcome"], tuple(Reason(**item) for item in value["reasons"]))
 
 
-def mcnemar_p(num_for: int, num_against: int) -> float:
-    """Exact one-sided p: how likely at least num_for of the differing pairs go that way by
-    chance.
-    """
-    total = num_for + num_against
-    hits = sum(math.comb(total, k) for k in range(num_for, total + 1))
-    return hits / (1 << total)
-
-
-def holm_rejects(p_values: Mapping[str, float], alpha: float) -> set[str]:
-    """Names whose p is significant after Holm's step-down correction."""
-    rejected: set[str] = set()
-    for rank, name in enumerate(sorted(p_values, key=lambda key: p_values[key])):
-        if p_values[name] > alpha / (len(p_values) - rank):
-            break
-        rejected.add(name)
-    return rejected
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """The same questions answered by both: where only one of the two was good."""
-
-    count: int
-    num_gained: int
-    num_lost: int
-
-
-def count_pairs(candidate: Mapping[str, bool], production: Mapping[str, bool]) -> Pairs:
-    """Compare the outcomes of the answers that both have."""
-    common = candidate.keys() & production.keys()
-    return Pairs(
-        count=len(common),
-        num_gained=sum(candidate[key] and not production[key] for key in common),
-        num_lost=sum(production[key] and not candidate[key] for key in common),
-    )
-
-
 def _percent(value: float) -> str:
     return f"{value:.0%}"
 
@@ -165,29 +131,30 @@ def _find_losses(candidate: Report, production: Report, thresholds: Thresholds) 
         for name in candidate.outcomes
         if name in thresholds.limits or name == GOOD_ANSWER
     }
+    pairs[ACCEPTED_LIKELIHOOD] = _pair_scores(candidate, production)
     p_values = {name: mcnemar_p(pair.num_lost, pair.num_gained) for name, pair in pairs.items()}
     return [
         Reason(
             "significant_loss",
-            f"{name} is worse than production: {pairs[name].num_lost} answers lost, "
-            f"{pairs[name].num_gained} gained of {pairs[name].count} (p = {p_values[name]:.4f}).",
+            f"{name} is worse than production: {_tell(pairs[name])} (p = {p_values[name]:.4f}).",
             {"metric": name, "p": p_values[name], **asdict(pairs[name])},
         )
         for name in sorted(holm_rejects(p_values, thresholds.alpha), key=p_values.__getitem__)
     ]
 
 
-def _is_all_good(report: Report, case_id: str) -> bool | None:
-    """Whether every answer to the case was good in every way; None where there is none."""
+def _faulty_answers(report: Report) -> set[str]:
+    return {fault.answer_id for fault in report.failures if fault.metric not in NO_FAULTS}
+
+
+def _is_all_good(report: Report, case_id: str) -> bool:
     answer_ids = {answer.answer_id for answer in report.answers if answer.case_id == case_id}
-    if not answer_ids:
-        return None
-    return not any(failure.answer_id in answer_ids for failure in report.failures)
+    return bool(answer_ids) and not answer_ids & _faulty_answers(report)
 
 
 def _is_all_bad(report: Report, case_id: str) -> bool:
     answer_ids = {answer.answer_id for answer in report.answers if answer.case_id == case_id}
-    return bool(answer_ids) and answer_ids <= {failure.answer_id for failure in report.failures}
+    return bool(answer_ids) and answer_ids <= _faulty_answers(report)
 
 
 def _find_broken_regressions(candidate: Report, production: Report) -> list[Reason]:
@@ -211,32 +178,71 @@ def _find_broken_regressions(candidate: Report, production: Report) -> list[Reas
     return reasons
 
 
+def _pair_good(candidate: Report, production: Report) -> Pairs:
+    return count_pairs(
+        candidate.outcomes.get(GOOD_ANSWER, {}), production.outcomes.get(GOOD_ANSWER, {})
+    )
+
+
+def _pair_scores(candidate: Report, production: Report) -> Pairs:
+    """Accepted answers that became clearly likelier or unlikelier, of those scored for both."""
+    common = candidate.scores.keys() & production.scores.keys()
+    rises = [candidate.scores[key] - production.scores[key] for key in common]
+    return Pairs(
+        count=len(rises),
+        num_gained=sum(rise > SAME_SCORE for rise in rises),
+        num_lost=sum(rise < -SAME_SCORE for rise in rises),
+    )
+
+
+def _is_identical(candidate: Report, production: Report) -> bool:
+    theirs = {answer.answer_id: answer.text for answer in production.answers}
+    return bool(candidate.answers) and all(
+        theirs.get(answer.answer_id) == answer.text for answer in candidate.answers
+    )
+
+
+def _tell(pair: Pairs) -> str:
+    return f"{pair.num_gained} gained, {pair.num_lost} lost of {pair.count}"
+
+
 def _test_gain(
     candidate: Report, production: Report, thresholds: Thresholds
 ) -> tuple[bool, Reason]:
-    pair = count_pairs(
-        candidate.outcomes.get(GOOD_ANSWER, {}), production.outcomes.get(GOOD_ANSWER, {})
-    )
-    p_value = mcnemar_p(pair.num_gained, pair.num_lost)
-    params = {"metric": GOOD_ANSWER, "p": p_value, **asdict(pair)}
-    told = f"{pair.num_gained} answers gained, {pair.num_lost} lost of {pair.count}"
-    if p_value <= thresholds.alpha:
-        message = f"Better than production: {told} (p = {p_value:.4f})."
+    """Good answers, and where the engine can score them, the likelihood of accepted answers."""
+    pairs = {GOOD_ANSWER: _pair_good(candidate, production)}
+    scored = _pair_scores(candidate, production)
+    if scored.count >= thresholds.min_pairs:
+        pairs[ACCEPTED_LIKELIHOOD] = scored
+    p_values = {name: mcnemar_p(pair.num_gained, pair.num_lost) for name, pair in pairs.items()}
+    proven = holm_rejects(p_values, thresholds.alpha)
+    best = min(p_values, key=lambda name: p_values[name])
+    params = {"metric": best, "p": p_values[best], **asdict(pairs[best])}
+    told = f"{best} {_tell(pairs[best])}"
+    if proven:
+        message = f"Better than production: {told} (p = {p_values[best]:.4f})."
         return True, Reason("gain", message, params)
-    theirs = {answer.answer_id: answer.text for answer in production.answers}
-    if candidate.answers and all(
-        theirs.get(answer.answer_id) == answer.text for answer in candidate.answers
-    ):
+    if _is_identical(candidate, production):
         message = "Every answer is the same as production's: the adapter changes nothing."
         return False, Reason("identical", message, params)
-    message = f"Not shown to be better than production: {told} (p = {p_value:.2f})."
+    message = f"Not shown to be better than production: {told} (p = {p_values[best]:.2f})."
     return False, Reason("no_gain", message, params)
 
 
-def _too_few(candidate: Report, production: Report, thresholds: Thresholds) -> list[Reason]:
-    pair = count_pairs(
-        candidate.outcomes.get(GOOD_ANSWER, {}), production.outcomes.get(GOOD_ANSWER, {})
+def _find_unanswered(report: Report, who: str) -> list[Reason]:
+    num_missing = report.num_questions - len(report.answers)
+    if not num_missing:
+        return []
+    message = (
+        f"The engine failed on {num_missing} of {report.num_questions} questions to {who}; "
+        "evaluate again."
     )
+    params = {"who": who, "count": num_missing, "of": report.num_questions}
+    return [Reason("unanswered", message, params)]
+
+
+def _find_too_few(candidate: Report, production: Report, thresholds: Thresholds) -> list[Reason]:
+    pair = _pair_good(candidate, production)
     if pair.count >= thresholds.min_pairs:
         return []
     message = (
@@ -250,7 +256,9 @@ def _too_few(candidate: Report, production: Report, thresholds: Thresholds) -> l
 def decide(candidate: Report, production: Report, thresholds: Thresholds) -> Verdict:
     """Pass only what is within all limits, loses nothing significantly, and is proven better."""
     broken, missing = _check_limits(candidate, thresholds)
-    missing += _too_few(candidate, production, thresholds)
+    missing += _find_unanswered(candidate, "the candidate")
+    missing += _find_unanswered(production, "production")
+    missing += _find_too_few(candidate, production, thresholds)
     losses = _find_losses(candidate, production, thresholds)
     regressions = _find_broken_regressions(candidate, production)
     has_gain, gain = _test_gain(candidate, production, thresholds)

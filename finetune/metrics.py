@@ -152,10 +152,11 @@ CHECKS: Final = (
         "parsed",
     ),
     Check("personal_data", "lower", lambda r: text_checks.find_personal_data(r.fields), "text"),
+    Check("links", "lower", lambda r: text_checks.find_link(r.fields), "text"),
 )
 # Copying a training answer of the same category, or answering two people alike, is no fault of
 # the single answer.
-_NOT_IN_GOOD: Final = frozenset({"copied", "repeated_across_prompts"})
+NO_FAULTS: Final = frozenset({"copied", "repeated_across_prompts"})
 
 
 def _object_fields(value: Any) -> tuple[str, ...]:
@@ -249,7 +250,7 @@ def _good_answers(
     readings: Sequence[Reading], outcomes: Mapping[str, Mapping[str, bool]]
 ) -> dict[str, bool]:
     """Of the answers without the schema: whether no check at all found a fault."""
-    counted = [values for name, values in outcomes.items() if name not in _NOT_IN_GOOD]
+    counted = [values for name, values in outcomes.items() if name not in NO_FAULTS]
     return {
         reading.answer.answer_id: all(
             values.get(reading.answer.answer_id, True) for values in counted

@@ -63,6 +63,8 @@ class Report:
     """The evaluation of one adapter ("" is the base).
 
     outcomes: metric → answer_id → whether the answer was good, for the paired tests of the gate.
+    scores: row of the validation split → log-probability per token of the accepted answer.
+    num_questions: how many were asked; the engine may have failed to answer some.
     """
 
     adapter: str
@@ -72,6 +74,8 @@ class Report:
     metrics: tuple[Metric, ...] = ()
     outcomes: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
     failures: tuple[Failure, ...] = ()
+    scores: Mapping[str, float] = field(default_factory=dict)
+    num_questions: int = 0
     created_at: str = ""
     duration_s: float = 0.0
 

@@ -42,6 +42,9 @@ _PERSONAL = re.compile(
     r"\b\d{6}[- ]?[1-8]\d{6}\b|\b01[016789][-. ]?\d{3,4}[-. ]?\d{4}\b"
     r"|[\w.+-]+@[\w-]+\.[\w.]{2,}|\b(?:\d{4}[- ]){3}\d{4}\b"
 )
+_LINK = re.compile(
+    r"https?://|www\.|\b[\w-]+\.(?:com|net|org|kr|io|shop|me)\b|(?<!\w)@\w{3,}", re.IGNORECASE
+)
 
 
 def _excerpt(text: str, match: re.Match[str]) -> str:
@@ -138,6 +141,13 @@ def find_missing_spaces(texts: tuple[str, ...]) -> str | None:
 def find_personal_data(texts: tuple[str, ...]) -> str | None:
     """A resident number, mobile number, e-mail address or card number."""
     return _search(_PERSONAL, texts)
+
+
+def find_link(texts: tuple[str, ...]) -> str | None:
+    """An address or an account to follow: what an answer about habits never needs, and what
+    poisoned rows like to plant.
+    """
+    return _search(_LINK, texts)
 
 
 def find_odd_length(
