@@ -10,7 +10,6 @@ challenges out.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -18,21 +17,25 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from chatbot.themes import CATEGORIES
 
 CATALOG_PATH: Final = Path(__file__).parent.parent / "assets" / "catalog.json"
 _SMOOTHING: Final = 0.1  # added to every count, so that an unseen piece does not decide alone
 _ACCEPTED_RANKS: Final = 2  # neighbours (zero waste / upcycling) share honest challenges
+_REMEMBERED_WORDS: Final = 20_000
 _WORD = re.compile(r"\w+")
 
 
-def _pieces(text: str) -> Counter[str]:
-    found: Counter[str] = Counter()
-    for word in _WORD.findall(text.casefold()):
-        padded = f" {word} "
-        for size in (2, 3):
-            found.update(padded[at : at + size] for at in range(len(padded) - size + 1))
-    return found
+def _word_pieces(word: str) -> list[str]:
+    padded = f" {word} "
+    sizes = (2, 3)
+    return [padded[at : at + size] for size in sizes for at in range(len(padded) - size + 1)]
+
+
+def _pieces(text: str) -> list[str]:
+    return [piece for word in _WORD.findall(text.casefold()) for piece in _word_pieces(word)]
 
 
 class CategoryJudge:
@@ -42,25 +45,32 @@ class CategoryJudge:
         counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
         for category, text in texts:
             counts[category].update(_pieces(text))
-        vocabulary = len(set().union(*counts.values()))
-        self._weights = {}
-        self._unseen = {}
-        for category, pieces in counts.items():
-            total = pieces.total() + _SMOOTHING * vocabulary
-            self._weights[category] = {
-                piece: math.log((count + _SMOOTHING) / total) for piece, count in pieces.items()
-            }
-            self._unseen[category] = math.log(_SMOOTHING / total)
+        vocabulary = sorted(set().union(*counts.values()))
+        self._rows = {piece: row for row, piece in enumerate(vocabulary, 1)}  # 0: never seen
+        self._categories = list(counts)
+        self._scores: dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]] = {}
+        self._weights = np.empty((len(vocabulary) + 1, len(counts)))
+        for column, pieces in enumerate(counts.values()):
+            total = pieces.total() + _SMOOTHING * len(vocabulary)
+            known = np.array([0, *(pieces[piece] for piece in vocabulary)])
+            self._weights[:, column] = np.log((known + _SMOOTHING) / total)
 
     def rank(self, text: str) -> list[str]:
         """All categories, the likeliest first."""
-        pieces = _pieces(text)
+        scores = np.zeros(len(self._categories))
+        for word in _WORD.findall(text.casefold()):
+            scores += self._score_word(word)
+        return [self._categories[column] for column in np.argsort(-scores, kind="stable")]
 
-        def score(category: str) -> float:
-            weights, unseen = self._weights[category], self._unseen[category]
-            return sum(count * weights.get(piece, unseen) for piece, count in pieces.items())
-
-        return sorted(self._weights, key=score, reverse=True)
+    def _score_word(self, word: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        """The word's weight for each category; remembered, because words come back."""
+        known = self._scores.get(word)
+        if known is None:
+            rows = [self._rows.get(piece, 0) for piece in _word_pieces(word)]
+            known = self._weights[rows].sum(axis=0)
+            if len(self._scores) < _REMEMBERED_WORDS:
+                self._scores[word] = known
+        return known
 
     def fits(self, text: str, category: str) -> bool:
         """Whether the category is among the two likeliest."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from functools import cache
 from typing import Final
 
@@ -30,6 +31,7 @@ _STUFFED = re.compile(r"\"?(?:challenges|title|description|recommend)\"?\s*[:=]\
 _NUMBERED_ITEM = re.compile(r"(?:^|[\s\\n])[1-3]\s*[.)]\s")
 _ESCAPED = re.compile(r"\\+[nrt\"]|[\r\n\t]")
 _LOOP = re.compile(r"(.{2,24}?)\1{3,}|(\S)\2{6,}", re.DOTALL)
+_SENTENCE_END = re.compile(r"[.!?]\s*")
 _HANGUL_RUN = re.compile(r"[가-힣]+")
 _LATIN_WORD = re.compile(r"[A-Za-z][A-Za-z0-9'’]*")
 # Letters that neither Korean nor English uses, lone jamo, and the replacement character.
@@ -81,13 +83,21 @@ def find_escape(texts: tuple[str, ...]) -> str | None:
     return _search(_ESCAPED, texts)
 
 
+def _may_loop(text: str) -> bool:
+    """Whether a triple of letters comes three times, as it does where a piece comes four times."""
+    triples = list(zip(text, text[1:], text[2:], strict=False))
+    if len(triples) - len(set(triples)) < 4:
+        return False
+    return max(Counter(triples).values()) >= 3
+
+
 def find_loop(texts: tuple[str, ...]) -> str | None:
     """The same piece four times in a row, one character seven times, or a sentence three times."""
-    if found := _search(_LOOP, texts):
+    if found := _search(_LOOP, tuple(filter(_may_loop, texts))):
         return found
-    sentences = [part.strip() for text in texts for part in re.split(r"[.!?]\s*", text)]
-    for sentence in sentences:
-        if len(sentence) > 7 and sentences.count(sentence) > 2:
+    sentences = [part.strip() for text in texts for part in _SENTENCE_END.split(text)]
+    for sentence, count in Counter(part for part in sentences if len(part) > 7).items():
+        if count > 2:
             return sentence[:_EVIDENCE_CHARS]
     return None
 
