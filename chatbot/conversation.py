@@ -1,0 +1,82 @@
+"""Stored turns and a new message become the messages that fit the context window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from chatbot.prompts import Message, assistant_message
+from chatbot.recommendation import RecommendationError, canonical, from_dict
+from feedback_store.records import Turn
+
+_TOKENS_PER_MESSAGE: Final = 8  # role and separators of the chat template, generously
+_TOKENS_PER_ASCII: Final = 0.4  # English is about 4 characters a token; JSON and names are denser
+
+
+def estimate_tokens(text: str) -> int:
+    """Tokens of a text, estimated on the safe side for any tokenizer: one per Hangul syllable."""
+    num_ascii = sum(char < "\x80" for char in text)
+    return int(num_ascii * _TOKENS_PER_ASCII) + (len(text) - num_ascii) + 1
+
+
+def count_message_tokens(messages: Sequence[Message], count_tokens: Callable[[str], int]) -> int:
+    """Tokens of messages with what the chat template adds."""
+    return sum(count_tokens(message["content"]) + _TOKENS_PER_MESSAGE for message in messages)
+
+
+def fit_messages(
+    system: Message,
+    turns: Sequence[Sequence[Message]],
+    new_user_message: Message,
+    *,
+    count_tokens: Callable[[str], int],
+    context_window: int,
+    max_tokens: int,
+) -> list[Message]:
+    """The system message, as many whole turns as fit (the newest are kept), the new message.
+
+    The system message and the new one are always there, even when they alone are too long: what
+    does not fit at all, the engine refuses.
+    """
+    room = context_window - max_tokens
+    room -= count_message_tokens([system, new_user_message], count_tokens)
+    kept: list[Sequence[Message]] = []
+    for turn in reversed(turns):
+        room -= count_message_tokens(turn, count_tokens)
+        if room < 0:
+            break
+        kept.append(turn)
+    return [system, *(message for turn in reversed(kept) for message in turn), new_user_message]
+
+
+def find_root(turn: Turn, turns: Sequence[Turn]) -> Turn:
+    """The first answer to the question of this turn, which may be a retry of a retry."""
+    by_id = {other.turn_id: other for other in turns}
+    while turn.retry_of in by_id:
+        turn = by_id[turn.retry_of]
+    return turn
+
+
+def past_turns(turns: Sequence[Turn], before: Turn | None = None) -> list[list[Message]]:
+    """User and assistant message of every question that got a whole answer, in order.
+
+    Of several answers to one question only the last counts. `before` leaves out that turn's
+    question and all after it, as a retry of it must.
+    """
+    answers: dict[int, Turn] = {}
+    for turn in turns:
+        root = find_root(turn, turns)
+        if before and root.position >= before.position:
+            continue
+        if turn.status == "ok" and turn.recommendation and turn.messages:
+            answers[root.turn_id] = turn
+    return [pair for turn in answers.values() if (pair := _to_messages(turn))]
+
+
+def _to_messages(turn: Turn) -> list[Message]:
+    try:
+        answer = canonical(from_dict(turn.recommendation))
+    except RecommendationError:  # stored under older rules
+        return []
+    question: Message = {"role": "user", "content": turn.messages[-1]["content"]}
+    return [question, assistant_message(answer)]

@@ -1,0 +1,85 @@
+"""What became of a generation: whole, cut, unreadable, refused or failed, and how that is
+stored and said.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import Final
+
+from chatbot.feedback import clean_recommendation
+from chatbot.generation import Generation
+from chatbot.prompts import Message, prompt_hash
+from chatbot.recommendation import Recommendation, RecommendationError, parse, to_dict
+from chatbot.stream import ReadableStream
+from feedback_store.records import NewTurn, TurnStatus
+from feedback_store.text import clean_text
+
+_CUT: Final = {
+    "length": ("truncated", "The answer was cut off at its greatest length. Try again."),
+    "repetition": ("truncated", "The model began to repeat itself and was stopped. Try again."),
+    "abort": ("died", "The model stopped in the middle of the answer. Try again."),
+    "error": ("died", "The model failed in the middle of the answer. Try again."),
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a generation ended; code "" means that the answer is whole."""
+
+    status: TurnStatus
+    code: str = ""
+    message: str = ""
+    recommendation: Recommendation | None = None
+    parse_error: str | None = None
+
+
+def judge(generation: Generation) -> Verdict:
+    """How the generation ended, and the recommendation if it is one."""
+    if generation.error:
+        status: TurnStatus = "refused" if generation.error.code == "refused" else "failed"
+        return Verdict(status, generation.error.code, str(generation.error))
+    if generation.finish_reason in _CUT:
+        code, message = _CUT[generation.finish_reason]
+        return Verdict("truncated" if code == "truncated" else "failed", code, message)
+    if not generation.raw_text.strip():
+        return Verdict("failed", "empty_answer", "The model answered nothing. Try again.")
+    try:
+        return Verdict("ok", recommendation=_read(generation.raw_text))
+    except RecommendationError as error:
+        return Verdict("ok", parse_error=f"{error.code}: {error}")
+
+
+def _read(raw_text: str) -> Recommendation:
+    """Strict, and no JSON may be packed into the sentence, where people would read it."""
+    recommendation = parse(raw_text)
+    sentence = recommendation.recommend
+    stream = ReadableStream()
+    stream.feed(json.dumps({"recommend": sentence}))
+    if stream.finish().recommend != clean_text(sentence):
+        raise RecommendationError("stuffed", "The challenges are packed into recommend.")
+    return clean_recommendation(recommendation)
+
+
+def to_new_turn(generation: Generation, template: NewTurn) -> NewTurn:
+    """The template filled in with what was generated; a template "stopped" stays so."""
+    verdict = judge(generation)
+    is_stopped = template.status == "stopped"
+    recommendation = None if is_stopped else verdict.recommendation
+    messages: list[Message] = [
+        {"role": message["role"], "content": message["content"]} for message in template.messages
+    ]
+    return replace(
+        template,
+        raw_text=clean_text(generation.raw_text),
+        recommendation=to_dict(recommendation) if recommendation else None,
+        parse_error=None if is_stopped else verdict.parse_error,
+        status="stopped" if is_stopped else verdict.status,
+        prompt_hash=prompt_hash(messages),
+        finish_reason=generation.finish_reason,
+        time_to_first_token_ms=generation.time_to_first_token_ms,
+        duration_ms=generation.duration_ms,
+        prompt_tokens=generation.prompt_tokens,
+        completion_tokens=generation.completion_tokens,
+    )

@@ -1,0 +1,292 @@
+"""One turn end to end: check, understand, generate, show, store. And what people do with it after:
+rate, correct, retry, look it up again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Final, TypeVar
+
+from chatbot.conversation import count_message_tokens, estimate_tokens, fit_messages
+from chatbot.engines.base import AdapterRef, Engine, Sampling
+from chatbot.errors import ChatError, NotYours
+from chatbot.feedback import check_correction, check_rating
+from chatbot.generation import Generation, PaceSettings
+from chatbot.limits import AnswerLimits, LimitSettings
+from chatbot.outcome import judge, to_new_turn
+from chatbot.plan import Plan, get_own_conversation, get_own_turn, make_plan
+from chatbot.prompts import Message, system_message
+from chatbot.recommendation import Recommendation, json_schema
+from chatbot.turn_events import Failed, Finished, Progress, Started, TurnEvent, TurnRequest
+from chatbot.turn_request import check_request
+from feedback_store.errors import StoreError
+from feedback_store.records import Conversation, Feedback, NewFeedback, NewTurn, Rating, Turn
+from feedback_store.store import Store
+
+__all__ = [
+    "ChatError",
+    "ChatService",
+    "ChatSettings",
+    "Failed",
+    "Finished",
+    "NotYours",
+    "Progress",
+    "Started",
+    "TurnEvent",
+    "TurnRequest",
+]
+
+logger = logging.getLogger(__name__)
+
+_MIN_ANSWER: Final = 64  # tokens that an answer gets even when the prompt leaves less
+_NUM_STORE_THREADS: Final = 16  # each waits for the disk; the store writes them in groups
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class ChatSettings:
+    """How answers are generated and how much may be asked."""
+
+    sampling: Sampling = field(default_factory=Sampling)
+    is_constrained: bool = True  # hold the answer to the JSON schema
+    pace: PaceSettings = field(default_factory=PaceSettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """One call of the engine."""
+
+    messages: list[Message]
+    sampling: Sampling
+    generation: Generation
+
+
+class ChatService:
+    """Answers, stores, and takes feedback. All answers run on one event loop; the rest may be
+    called from any thread.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        production: Callable[[], AdapterRef | None],
+        settings: ChatSettings | None = None,
+        *,
+        count_tokens: Callable[[str], int] = estimate_tokens,
+    ) -> None:
+        self.store = store
+        self.engine = engine
+        self.production = production
+        self.settings = settings or ChatSettings()
+        self.limits = AnswerLimits(self.settings.limits)
+        self.observers: list[Callable[[Turn], None]] = []  # told of every stored turn, on the loop
+        self._count_tokens = count_tokens
+        self._schema = json_schema() if self.settings.is_constrained else None
+        self._threads = ThreadPoolExecutor(_NUM_STORE_THREADS, thread_name_prefix="chat-store")
+        self._saving: set[asyncio.Task[Turn]] = set()
+        self._is_closed = False
+
+    async def close(self) -> None:
+        """Take no more turns and wait until all that ended are stored."""
+        self._is_closed = True
+        while self._saving:
+            await asyncio.wait(self._saving)
+        self._threads.shutdown()
+
+    async def answer(self, request: TurnRequest) -> AsyncGenerator[TurnEvent, None]:
+        """The events of one turn; raises ChatError before the first. Every outcome is stored, and
+        closing the iterator stops the generation and stores what came as "stopped".
+        """
+        request = check_request(request)
+        self._check_ready()
+        place = self.limits.answering(
+            request.person_id,
+            is_limited=request.origin != "studio",
+            is_alongside=request.is_alongside,
+        )
+        with place:
+            adapter = self._choose_adapter(request)
+            plan = await self._in_thread(make_plan, self.store, request, adapter)
+            async with aclosing(self._run(plan)) as events:
+                async for event in events:
+                    yield event
+
+    def _check_ready(self) -> None:
+        if self._is_closed:
+            raise ChatError("shutting_down", "The application is shutting down.")
+        status = self.engine.status()
+        if status.state not in ("ready", "degraded"):
+            raise ChatError("engine_not_ready", status.detail, retry_after_s=5)
+
+    def _choose_adapter(self, request: TurnRequest) -> str:
+        if request.adapter is not None:
+            return request.adapter
+        production = self.production()
+        return production.name if production else ""
+
+    async def _run(self, plan: Plan) -> AsyncGenerator[TurnEvent, None]:
+        attempt = self._begin(plan)
+        is_stopped = True
+        try:
+            yield Started(plan.conversation.conversation_id, plan.adapter, plan.base_info)
+            while True:
+                async for progress in attempt.generation.updates():
+                    yield progress
+                shorter = _shorten(plan, attempt)
+                if shorter is None:
+                    break
+                plan, attempt = shorter, self._begin(shorter)
+            is_stopped = False
+        finally:
+            if is_stopped:  # saved before anything is awaited, which a cancellation may forbid
+                self._save(plan, attempt, is_stopped=True)
+            await attempt.generation.stop()
+        yield await self._conclude(plan, attempt)
+
+    def _begin(self, plan: Plan) -> _Attempt:
+        sampling = self.settings.sampling
+        window = self.engine.context_window
+        messages = fit_messages(
+            system_message(plan.request.lang),
+            plan.history,
+            plan.question,
+            count_tokens=self._count_tokens,
+            context_window=window,
+            max_tokens=sampling.max_tokens,
+        )
+        room = window - count_message_tokens(messages, self._count_tokens)
+        if room < sampling.max_tokens:
+            sampling = replace(
+                sampling, max_tokens=min(sampling.max_tokens, max(room, _MIN_ANSWER))
+            )
+        chunks = self.engine.stream(messages, plan.adapter or None, sampling, self._schema)
+        return _Attempt(messages, sampling, Generation(chunks, self.settings.pace))
+
+    async def _conclude(self, plan: Plan, attempt: _Attempt) -> TurnEvent:
+        verdict = judge(attempt.generation)
+        try:
+            turn = await asyncio.shield(self._save(plan, attempt))
+        except StoreError as error:
+            return Failed(error.code, str(error), None)
+        if verdict.code:
+            return Failed(verdict.code, verdict.message, turn)
+        return Finished(turn, verdict.recommendation)
+
+    def _save(
+        self, plan: Plan, attempt: _Attempt, *, is_stopped: bool = False
+    ) -> asyncio.Task[Turn]:
+        """Store the turn, whatever happens to the caller meanwhile."""
+        template = NewTurn(
+            conversation_id=plan.conversation.conversation_id,
+            mode=plan.request.mode,
+            user_text=plan.user_text,
+            **asdict(plan.base_info),
+            messages=tuple(
+                {"role": message["role"], "content": message["content"]}
+                for message in attempt.messages
+            ),
+            raw_text="",
+            recommendation=None,
+            status="stopped" if is_stopped else "ok",
+            adapter=plan.adapter,
+            base_model=self.engine.base_model,
+            prompt_hash="",
+            sampling={**asdict(attempt.sampling), "is_constrained": self._schema is not None},
+            retry_of=plan.retry_of,
+        )
+        new_turn = to_new_turn(attempt.generation, template)
+        task = asyncio.create_task(self._in_thread(self._write, plan, new_turn))
+        self._saving.add(task)
+        task.add_done_callback(self._on_saved)
+        return task
+
+    def _write(self, plan: Plan, new_turn: NewTurn) -> Turn:
+        wanted = plan.conversation
+        if plan.is_new and self.store.get_conversation(wanted.conversation_id) is None:
+            self.store.add_conversation(wanted)
+        elif not plan.is_new and wanted.may_train != plan.request.may_train:
+            self.store.update_conversation(wanted.conversation_id, may_train=plan.request.may_train)
+        return self.store.add_turn(new_turn)
+
+    def _on_saved(self, task: asyncio.Task[Turn]) -> None:
+        self._saving.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error:
+            logger.error("A turn could not be stored", exc_info=error)
+            return
+        for observe in self.observers:
+            observe(task.result())
+
+    async def _in_thread(self, function: Callable[..., Result], *args: Any) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
+
+    def rate(
+        self,
+        turn_id: int,
+        person_id: str,
+        rating: Rating | None,
+        reasons: Sequence[str] = (),
+        comment: str = "",
+    ) -> Feedback:
+        """Thumbs up or down with reasons; None takes them back. A correction given before stays."""
+        get_own_turn(self.store, turn_id, person_id)
+        reasons, comment = check_rating(rating, reasons, comment)
+        before = self.store.get_feedback(turn_id, person_id)
+        return self.store.set_feedback(
+            NewFeedback(
+                turn_id=turn_id,
+                person_id=person_id,
+                rating=rating,
+                reasons=tuple(reasons),
+                comment=comment,
+                correction=before.correction if before else None,
+            )
+        )
+
+    def correct(self, turn_id: int, person_id: str, better: Recommendation) -> Feedback:
+        """A better answer in place of the given one; a rating given before stays."""
+        turn, _ = get_own_turn(self.store, turn_id, person_id)
+        correction = check_correction(turn, better)
+        before = self.store.get_feedback(turn_id, person_id)
+        return self.store.set_feedback(
+            NewFeedback(
+                turn_id=turn_id,
+                person_id=person_id,
+                rating=before.rating if before else None,
+                reasons=before.reasons if before else (),
+                comment=before.comment if before else "",
+                correction=correction,
+            )
+        )
+
+    def list_conversations(
+        self, person_id: str, query: str | None = None, before: str | None = None
+    ) -> list[Conversation]:
+        """The person's conversations, last used first; query searches what was said."""
+        return self.store.list_conversations(person_id, query=query, before=before)
+
+    def open_conversation(
+        self, conversation_id: str, person_id: str
+    ) -> tuple[Conversation, list[Turn], dict[int, Feedback]]:
+        """A conversation with its turns and the person's feedback by turn_id."""
+        conversation = get_own_conversation(self.store, conversation_id, person_id)
+        turns = self.store.list_turns(conversation_id)
+        found = {turn.turn_id: self.store.get_feedback(turn.turn_id, person_id) for turn in turns}
+        return conversation, turns, {turn_id: entry for turn_id, entry in found.items() if entry}
+
+
+def _shorten(plan: Plan, attempt: _Attempt) -> Plan | None:
+    """The plan with half the earlier turns, if the engine found the prompt too long."""
+    error = attempt.generation.error
+    if error is None or error.code != "too_long" or not plan.history:
+        return None
+    return replace(plan, history=plan.history[(len(plan.history) + 1) // 2 :])

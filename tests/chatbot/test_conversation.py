@@ -1,0 +1,125 @@
+"""Stored turns become messages that fit."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatbot.conversation import (
+    count_message_tokens,
+    estimate_tokens,
+    find_root,
+    fit_messages,
+    past_turns,
+)
+from chatbot.prompts import Message
+from chatbot.recommendation import canonical, from_dict
+from feedback_store.records import Turn
+from tests.scripted_engine import ANSWER
+
+SYSTEM: Message = {"role": "system", "content": "s" * 10}
+NEW: Message = {"role": "user", "content": "n" * 10}
+
+
+def pair(number: int, size: int = 10) -> list[Message]:
+    return [
+        {"role": "user", "content": str(number) * size},
+        {"role": "assistant", "content": str(number) * size},
+    ]
+
+
+def make_turn(turn_id: int, **changes: Any) -> Turn:
+    turn = Turn(
+        turn_id=turn_id,
+        position=turn_id,
+        created_at="2026-01-01T00:00:00.000Z",
+        conversation_id="c",
+        mode="free_text",
+        user_text=f"q{turn_id}",
+        location="city",
+        work_type="office",
+        category="VEGAN",
+        messages=({"role": "system", "content": "s"}, {"role": "user", "content": f"q{turn_id}"}),
+        raw_text="",
+        recommendation={**ANSWER, "recommend": f"a{turn_id}"},
+        status="ok",
+        base_model="b",
+        prompt_hash="h",
+    )
+    return replace(turn, **changes)
+
+
+def fit(turns: list[list[Message]], window: int) -> list[Message]:
+    return fit_messages(SYSTEM, turns, NEW, count_tokens=len, context_window=window, max_tokens=20)
+
+
+@pytest.mark.parametrize(
+    ("window", "kept"),
+    [
+        (1000, [1, 2, 3]),
+        (20 + 36 + 36 * 3, [1, 2, 3]),
+        (20 + 36 + 36 * 3 - 1, [2, 3]),
+        (20 + 36 + 36, [3]),
+        (20 + 36 + 35, []),
+        (0, []),
+    ],
+)
+def test_whole_turns_go_along_and_the_newest_are_kept(window: int, kept: list[int]) -> None:
+    messages = fit([pair(1), pair(2), pair(3)], window)
+    assert messages == [SYSTEM, *[message for number in kept for message in pair(number)], NEW]
+
+
+@given(st.lists(st.integers(0, 200), max_size=12), st.integers(0, 2000))
+def test_what_goes_along_always_fits(sizes: list[int], window: int) -> None:
+    messages = fit([pair(1, size) for size in sizes], window)
+    assert messages[0] == SYSTEM
+    assert messages[-1] == NEW
+    assert len(messages) % 2 == 0
+    if len(messages) > 2:
+        assert count_message_tokens(messages, len) + 20 <= window
+
+
+def test_the_estimate_is_one_token_a_syllable_and_less_for_english() -> None:
+    assert estimate_tokens("안녕하세요") == 6
+    assert estimate_tokens("hello world") == 5
+
+
+def test_past_turns_hold_the_question_as_sent_and_the_canonical_answer() -> None:
+    [turn] = past_turns([make_turn(1)])
+    answer = canonical(from_dict({**ANSWER, "recommend": "a1"}))
+    assert turn == [
+        {"role": "user", "content": "q1"},
+        {"role": "assistant", "content": answer},
+    ]
+
+
+def questions(turns: list[Turn], before: Turn | None = None) -> list[str]:
+    return [messages[0]["content"] for messages in past_turns(turns, before)]
+
+
+def test_only_whole_answers_go_along() -> None:
+    turns = [
+        make_turn(1, status="truncated", recommendation=None),
+        make_turn(2, status="stopped", recommendation=None),
+        make_turn(3),
+        make_turn(4, status="failed", recommendation=None),
+        make_turn(5, recommendation={"recommend": "too little"}),
+    ]
+    assert questions(turns) == ["q3"]
+
+
+def test_of_several_answers_to_one_question_the_last_counts() -> None:
+    first, other = make_turn(1), make_turn(2)
+    retry = make_turn(3, retry_of=1, user_text="q1", messages=first.messages)
+    again = make_turn(4, retry_of=3, user_text="q1", messages=first.messages)
+    turns = [first, other, retry, again]
+    assert find_root(again, turns) == first
+    assert questions(turns) == ["q1", "q2"]
+    assert '"a4"' in past_turns(turns)[0][1]["content"]
+
+
+def test_a_retry_sees_only_what_came_before_its_question() -> None:
+    turns = [make_turn(1), make_turn(2), make_turn(3)]
+    assert questions(turns, before=turns[1]) == ["q1"]
