@@ -138,6 +138,7 @@ VOICES: dict[str, Voice] = {
     "foreign": changed(with_descriptions(" 공HED abandon")),
     "run-together": changed(run_together),
     "leaking": changed(with_descriptions(" 문의 010-1234-5678")),
+    "advertising": changed(with_descriptions(" 자세히는 https://eco-sale.shop 에서 보세요.")),
     "plain-text": lambda request: say("1. 텀블러 쓰기\n2. 걷기\n3. 채식하기"),
 }
 
