@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Literal, cast
 
-from feedback_store.store import Store
-
 from chatbot.prompts import Message, base_info_message, free_text_message, system_message
 from chatbot.themes import BaseInfo, UnknownOption, find_option, get_label
 from feedback_store.records import Example, ExampleFilter
+from feedback_store.store import Store
 from finetune.held_out import HELD_OUT
 
 NUM_REGRESSION_CASES = 24
