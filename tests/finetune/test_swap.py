@@ -1,0 +1,171 @@
+"""Changing which adapter answers, and making the engine match after a crash."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from feedback_store.store import Store
+from finetune.adapter_folder import RegistryError, adapter_dir
+from finetune.registry import PRODUCTION, production_version, promote
+from finetune.swap import Promotion, promote_live, reconcile, roll_back_live
+from tests.finetune.fake_serving import AdapterRefused, FakeServing
+from tests.finetune.published import add_run, publish
+
+BY_ADMIN = Promotion("admin", "because it is better")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(tmp_path / "data") as opened:
+        yield opened
+
+
+@pytest.fixture
+def serving() -> FakeServing:
+    return FakeServing()
+
+
+def promote_three(store: Store, serving: FakeServing) -> None:
+    for run_id in ("r1", "r2", "r3"):
+        promote_live(store, serving, publish(store, run_id).version, BY_ADMIN)
+
+
+def test_promotion_loads_warms_and_then_moves_the_alias(store: Store, serving: FakeServing) -> None:
+    publish(store, "r1")
+    promote_live(store, serving, "v0001", BY_ADMIN)
+    assert serving.paths == {"v0001": adapter_dir(store.data_dir, "v0001")}
+    assert [request.adapter for request in serving.asked] == ["v0001"]
+    assert production_version(store) == "v0001"
+
+
+def test_the_version_before_stays_loaded_and_older_ones_go(
+    store: Store, serving: FakeServing
+) -> None:
+    promote_three(store, serving)
+    assert set(serving.loaded()) == {"v0002", "v0003"}
+
+
+def test_rolling_back_needs_no_new_load(store: Store, serving: FakeServing) -> None:
+    promote_three(store, serving)
+    roll_back_live(store, serving, "admin")
+    assert production_version(store) == "v0002"
+    assert set(serving.loaded()) == {"v0002"}
+    roll_back_live(store, serving, "admin")
+    assert production_version(store) == "v0001"
+    assert set(serving.loaded()) == {"v0001"}
+    roll_back_live(store, serving, "admin")
+    assert production_version(store) is None
+    assert serving.loaded() == ()
+
+
+@pytest.mark.parametrize(("voice", "code"), [("no-op", "no_effect"), ("noise", "bad_adapter")])
+def test_an_adapter_that_the_engine_refuses_changes_nothing(
+    store: Store, serving: FakeServing, voice: str, code: str
+) -> None:
+    promote_live(store, serving, publish(store, "r1").version, BY_ADMIN)
+    publish(store, "r2", voice=voice)
+    with pytest.raises(AdapterRefused) as caught:
+        promote_live(store, serving, "v0002", BY_ADMIN)
+    assert caught.value.code == code
+    assert production_version(store) == "v0001"
+    assert serving.loaded() == ("v0001",)
+
+
+def test_an_adapter_of_another_base_is_refused(store: Store) -> None:
+    publish(store, "r1")
+    with pytest.raises(RegistryError, match="trained on starter, but kanana is serving") as caught:
+        promote_live(store, FakeServing(base_model="kanana"), "v0001", BY_ADMIN)
+    assert caught.value.code == "wrong_base"
+
+
+def test_a_refused_version_is_not_even_loaded(store: Store, serving: FakeServing) -> None:
+    publish(store, "r1", outcome="fail")
+    with pytest.raises(RegistryError):
+        promote_live(store, serving, "v0001", BY_ADMIN)
+    assert serving.loaded() == ()
+    promote_live(store, serving, "v0001", Promotion("admin", "I read all answers", True))
+    assert production_version(store) == "v0001"
+
+
+def test_the_base_can_be_promoted_live(store: Store, serving: FakeServing) -> None:
+    promote_live(store, serving, publish(store, "r1").version, BY_ADMIN)
+    promote_live(store, serving, None, BY_ADMIN)
+    assert production_version(store) is None
+
+
+def test_reconcile_makes_a_fresh_engine_match_the_alias(store: Store) -> None:
+    promote_three(store, FakeServing())
+    fresh = FakeServing()
+    found = reconcile(store, store.data_dir, fresh, is_start=True)
+    assert (found.production, found.notes) == ("v0003", ())
+    assert set(fresh.loaded()) == {"v0002", "v0003"}
+
+
+def test_reconcile_twice_is_reconcile_once(store: Store) -> None:
+    promote_three(store, FakeServing())
+    fresh = FakeServing()
+    reconcile(store, store.data_dir, fresh)
+    before = store.list_alias_events(PRODUCTION)
+    assert reconcile(store, store.data_dir, fresh).notes == ()
+    assert store.list_alias_events(PRODUCTION) == before
+
+
+def test_a_damaged_production_falls_back_to_the_last_good_version_and_says_so(
+    store: Store,
+) -> None:
+    promote_three(store, FakeServing())
+    for version in ("v0003", "v0002"):
+        (adapter_dir(store.data_dir, version) / "adapter_model.safetensors").write_text("goof")
+    fresh = FakeServing()
+    found = reconcile(store, store.data_dir, fresh)
+    assert found.production == "v0001"
+    assert fresh.loaded() == ("v0001",)
+    assert found.notes[0].startswith("v0003 cannot answer, v0001 does: ")
+    assert "adapter_model.safetensors" in found.notes[0]
+    event = store.list_alias_events(PRODUCTION)[0]
+    assert (event.actor, event.to_version) == ("reconcile", "v0001")
+
+
+def test_a_production_that_the_engine_refuses_falls_back_to_the_base(store: Store) -> None:
+    publish(store, "r1", voice="no-op")
+    promote(store, "v0001", "admin", "before the proof existed")
+    found = reconcile(store, store.data_dir, FakeServing())
+    assert found.production is None
+    assert "its tensors fit nowhere" in found.notes[0]
+
+
+def test_another_base_model_falls_back_to_the_base(store: Store) -> None:
+    promote_live(store, FakeServing(), publish(store, "r1").version, BY_ADMIN)
+    found = reconcile(store, store.data_dir, FakeServing(base_model="kanana"))
+    assert found.production is None
+    assert "kanana is serving" in found.notes[0]
+
+
+class Dying(FakeServing):
+    """An engine that is going down."""
+
+    def load(self, name: str, path: Path) -> float:
+        raise AdapterRefused("died", "The engine has died.")
+
+
+def test_a_dying_engine_demotes_nothing(store: Store) -> None:
+    promote_live(store, FakeServing(), publish(store, "r1").version, BY_ADMIN)
+    with pytest.raises(AdapterRefused, match="died"):
+        reconcile(store, store.data_dir, Dying())
+    assert production_version(store) == "v0001"
+
+
+def test_candidates_of_a_killed_retrain_are_forgotten_at_the_start_only(
+    store: Store, serving: FakeServing
+) -> None:
+    run = add_run(store, "r1")
+    folder = store.data_dir / "runs" / run.run_id / "adapter"
+    serving.load("candidate-r1", folder)
+    reconcile(store, store.data_dir, serving)
+    assert serving.loaded() == ("candidate-r1",)
+    found = reconcile(store, store.data_dir, serving, is_start=True)
+    assert serving.loaded() == ()
+    assert "candidate-r1" in found.notes[0]
