@@ -1,0 +1,284 @@
+"""Training runs: start one as a process of its own, watch it, cancel it, resume it, and find it
+again after a crash of the app or of the run.
+
+The process writes files into data/runs/<id>/ and nothing else; only this side writes the store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from chatbot.base_models import BaseModel, prepare, resolve
+from feedback_store.records import Dataset, Run, RunState
+from feedback_store.store import Store
+from finetune.job import CHECKPOINTS_DIR, LOG_FILE, RESULT_FILE, Base, TrainingJob
+from finetune.recipe import Recipe, adapt_recipe
+from finetune.run_files import current_time, read_json
+from finetune.run_process import ProcessMark, end_process, exit_code, is_alive, spawn
+from finetune.run_progress import RunEvent, RunLog, RunProgress, SampleAnswer
+
+__all__ = [
+    "RunError", "RunEvent", "RunProgress", "RunSettings", "SampleAnswer", "cancel_run",
+    "find_running", "progress", "recover_runs", "resume_run", "start_run", "watch_run",
+]  # fmt: skip
+
+_CANCEL_MARK: Final = "cancel"
+_OPEN: Final[tuple[RunState, ...]] = ("queued", "running")
+_POLL_S: Final = 0.3
+_STARTING: Final = threading.Lock()
+
+
+class RunError(RuntimeError):
+    """A run cannot be started or resumed. `code` is stable: already_running, unknown_run,
+    rank_too_high, not_resumable. The message is a sentence that says what to do.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How training runs on this machine."""
+
+    max_lora_rank: int = 64  # of the server that will load the adapter
+    niceness: int = 10
+    device: str = "auto"  # auto, cpu, cuda
+    num_processes: int = 1  # more than one: under accelerate
+    start_adapter: Path | None = None  # KTO and DPO start from here
+
+
+def run_dir_of(data_dir: Path, run_id: str) -> Path:
+    """The folder of a run, absolute."""
+    return data_dir.resolve() / "runs" / run_id
+
+
+def start_run(
+    store: Store,
+    data_dir: Path,
+    dataset: Dataset,
+    recipe: Recipe,
+    base_model: str | BaseModel,
+    settings: RunSettings | None = None,
+) -> Run:
+    """Start training on a dataset in a process of its own; returns as soon as it runs."""
+    settings = settings or RunSettings()
+    adapted = adapt_recipe(recipe, dataset.num_train)
+    if (adapted.r or 0) > settings.max_lora_rank:
+        raise RunError(
+            "rank_too_high",
+            f"The recipe has r = {adapted.r}, but the server takes at most "
+            f"{settings.max_lora_rank}. Lower r, or raise the server's max_lora_rank.",
+        )
+    with _STARTING:
+        _refuse_second(store)
+        job = _write_job(data_dir, dataset, recipe, base_model, settings)
+        run = Run(
+            run_id=job.run_id,
+            kind=recipe.kind,
+            state="queued",
+            dataset_id=dataset.dataset_id,
+            base_model=base_model if isinstance(base_model, str) else base_model.name,
+            recipe=adapted.to_dict(),
+        )
+        store.add_run(run)
+        return _launch(store, data_dir, run.run_id, settings)
+
+
+def _refuse_second(store: Store) -> None:
+    running = find_running(store)
+    if running is not None:
+        raise RunError(
+            "already_running",
+            f"Run {running.run_id} is training. Wait for its end, or cancel it.",
+        )
+
+
+def _write_job(
+    data_dir: Path,
+    dataset: Dataset,
+    recipe: Recipe,
+    base_model: str | BaseModel,
+    settings: RunSettings,
+) -> TrainingJob:
+    model = resolve(base_model) if isinstance(base_model, str) else base_model
+    local = prepare(model, data_dir.resolve() / "models")
+    job = TrainingJob(
+        run_id=f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
+        recipe=recipe,
+        base=Base(
+            name=local.name,
+            path=local.path_or_hub_id,
+            revision=local.revision,
+            chat_template_kwargs=dict(local.chat_template_kwargs),
+        ),
+        dataset_dir=str(Path(dataset.path).resolve()),
+        max_lora_rank=settings.max_lora_rank,
+        start_adapter=str(settings.start_adapter.resolve()) if settings.start_adapter else None,
+        device=settings.device,
+    )
+    run_dir = run_dir_of(data_dir, job.run_id)
+    run_dir.mkdir(parents=True)
+    job.write(run_dir)
+    return job
+
+
+def _launch(store: Store, data_dir: Path, run_id: str, settings: RunSettings) -> Run:
+    mark = spawn(run_dir_of(data_dir, run_id), settings.niceness, settings.num_processes)
+    return store.update_run(
+        run_id,
+        state="running",
+        pid=mark.pid,
+        process_started_at=mark.started_at,
+        started_at=current_time(),
+        ended_at=None,
+        error=None,
+    )
+
+
+def _get_run(store: Store, run_id: str) -> Run:
+    run = store.get_run(run_id)
+    if run is None:
+        raise RunError("unknown_run", f"There is no run {run_id[:80]!r}.")
+    return run
+
+
+def _mark_of(run: Run) -> ProcessMark | None:
+    if run.pid is None or run.process_started_at is None:
+        return None
+    return ProcessMark(run.pid, run.process_started_at)
+
+
+def find_running(store: Store) -> Run | None:
+    """The run whose process lives now, if any; a reloaded page finds its run by this."""
+    for run in store.list_runs(limit=50):
+        mark = _mark_of(run)
+        if run.state in _OPEN and mark is not None and is_alive(mark):
+            return run
+    return None
+
+
+def watch_run(store: Store, data_dir: Path, run_id: str) -> Iterator[RunProgress]:
+    """Follow a run to its end; yields when something changed, last of all its end state.
+
+    Closing the iterator leaves the run alone.
+    """
+    run = _get_run(store, run_id)
+    log = RunLog(run_id, run_dir_of(data_dir, run_id))
+    shown: RunProgress | None = None
+    while True:
+        mark = _mark_of(run)
+        is_over = run.state not in _OPEN or mark is None or not is_alive(mark)
+        figures = log.refresh()  # after the look at the process, so that nothing is missed
+        if figures:
+            store.add_run_metrics(figures)
+        if is_over:
+            yield log.progress(_settle(store, data_dir, run).state)
+            return
+        current = log.progress("running")
+        if current != shown:
+            shown = current
+            yield current
+        time.sleep(_POLL_S)
+        run = _get_run(store, run_id)
+
+
+def progress(store: Store, data_dir: Path, run_id: str) -> RunProgress:
+    """Where a run stands now; also brings the store up to date when its process has ended."""
+    run = _get_run(store, run_id)
+    mark = _mark_of(run)
+    if run.state in _OPEN and (mark is None or not is_alive(mark)):
+        run = _settle(store, data_dir, run)
+    log = RunLog(run_id, run_dir_of(data_dir, run_id))
+    log.refresh()
+    return log.progress(run.state)
+
+
+def _settle(store: Store, data_dir: Path, run: Run) -> Run:
+    """Write down how an ended process ended; again is no error."""
+    current = _get_run(store, run.run_id)
+    if current.state not in _OPEN:
+        return current
+    run_dir = run_dir_of(data_dir, run.run_id)
+    result = read_json(run_dir / RESULT_FILE) or {}
+    state: RunState
+    if result.get("state") in ("done", "failed"):
+        state, error = result["state"], (result.get("error") or {}).get("message")
+    elif (run_dir / _CANCEL_MARK).exists():
+        state, error = "cancelled", None
+    else:
+        state, error = "interrupted", _explain_death(run, run_dir)
+    figures = RunLog(run.run_id, run_dir).refresh()
+    if figures:
+        store.add_run_metrics(figures)
+    return store.update_run(
+        run.run_id, state=state, error=error, result=result, ended_at=current_time()
+    )
+
+
+def _explain_death(run: Run, run_dir: Path) -> str:
+    mark = _mark_of(run)
+    code = exit_code(mark) if mark else None
+    if code == -9:
+        return (
+            "The system ended the training by force, most likely for want of memory. "
+            "Close other programs or lower max_length, then resume the run."
+        )
+    with contextlib.suppress(OSError):
+        lines = (run_dir / LOG_FILE).read_text(encoding="utf-8", errors="replace").splitlines()
+        if lines:
+            return f"The training ended without a result. It last said: {lines[-1][:300]}"
+    return "The training ended without a result. Resume the run to go on from its last checkpoint."
+
+
+def cancel_run(store: Store, data_dir: Path, run_id: str) -> Run:
+    """End a run within ten seconds; a run that has ended stays as it ended."""
+    run = _get_run(store, run_id)
+    if run.state not in _OPEN:
+        return run
+    (run_dir_of(data_dir, run_id) / _CANCEL_MARK).touch()
+    mark = _mark_of(run)
+    if mark is not None:
+        end_process(mark)
+    return _settle(store, data_dir, run)
+
+
+def recover_runs(store: Store, data_dir: Path) -> list[Run]:
+    """At the start of the app: what its last life left behind. Runs that still train go on; ended
+    ones get their state. Returns the runs that were open, as they are now.
+    """
+    found = []
+    for run in store.list_runs(limit=200):
+        if run.state not in _OPEN:
+            continue
+        mark = _mark_of(run)
+        is_gone = mark is None or not is_alive(mark)
+        found.append(_settle(store, data_dir, run) if is_gone else run)
+    return found
+
+
+def resume_run(
+    store: Store, data_dir: Path, run_id: str, settings: RunSettings | None = None
+) -> Run:
+    """Go on with an interrupted, failed or cancelled run from its last checkpoint."""
+    run = _get_run(store, run_id)
+    run_dir = run_dir_of(data_dir, run_id)
+    if run.state == "done" or not any((run_dir / CHECKPOINTS_DIR).glob("checkpoint-*")):
+        raise RunError(
+            "not_resumable",
+            f"Run {run_id} is {run.state} and has no checkpoint to go on from. Start a new run.",
+        )
+    with _STARTING:
+        _refuse_second(store)
+        for name in (RESULT_FILE, _CANCEL_MARK):
+            (run_dir / name).unlink(missing_ok=True)
+        return _launch(store, data_dir, run_id, settings or RunSettings())
