@@ -25,11 +25,14 @@ class Readers:
 
     @contextmanager
     def borrow(self) -> Iterator[Connection]:
-        """A connection for one query; waits while all are busy."""
+        """A connection that sees one moment of the database; waits while all are busy."""
         connection = self._take()
         try:
+            connection.execute("BEGIN")
             yield connection
         finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
             self._give_back(connection)
 
     def close(self) -> None:

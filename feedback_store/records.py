@@ -23,6 +23,7 @@ RunState = Literal["queued", "running", "done", "failed", "cancelled", "interrup
 AdapterState = Literal["candidate", "refused", "passed", "retired"]
 ConsentKind = Literal["keep", "train"]
 ExampleSort = Literal["newest", "oldest", "flags", "rating"]
+TurnSort = Literal["newest", "oldest"]
 ExampleField = Literal["state", "category", "location", "work_type", "lang", "source", "flag"]
 
 Item = TypeVar("Item")
@@ -187,7 +188,6 @@ class TurnFilter:
     adapter: str | None = None
     status: TurnStatus | None = None
     person_id: str | None = None
-    conversation_id: str | None = None
     since: str | None = None
     until: str | None = None
 

@@ -52,6 +52,8 @@ CREATE TABLE turns (
     completion_tokens INTEGER,
     retry_of INTEGER REFERENCES turns ON DELETE SET NULL,
     created_at TEXT NOT NULL,
+    person_id TEXT NOT NULL,
+    lang TEXT NOT NULL,
     UNIQUE (conversation_id, position)
 ) STRICT;
 
@@ -95,12 +97,6 @@ CREATE TABLE examples (
     claimed_by TEXT,
     claimed_until REAL
 ) STRICT;
-
-CREATE TABLE example_flags (
-    name TEXT NOT NULL,
-    example_id INTEGER NOT NULL REFERENCES examples ON DELETE CASCADE,
-    PRIMARY KEY (name, example_id)
-) STRICT, WITHOUT ROWID;
 
 CREATE TABLE decisions (
     decision_id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -198,21 +194,30 @@ CREATE TABLE counters (
 CREATE INDEX conversations_of_person
     ON conversations (person_id, updated_at DESC, conversation_id DESC);
 CREATE INDEX turns_retried ON turns (retry_of) WHERE retry_of IS NOT NULL;
-CREATE INDEX turns_of_adapter ON turns (adapter, turn_id);
 CREATE INDEX turns_by_time ON turns (created_at);
+CREATE INDEX turns_of_person ON turns (person_id);
 CREATE UNIQUE INDEX feedback_current ON feedback (turn_id, person_id) WHERE is_current = 1;
 CREATE INDEX feedback_of_turn ON feedback (turn_id);
 CREATE INDEX feedback_of_person ON feedback (person_id);
 CREATE INDEX examples_of_turn ON examples (turn_id) WHERE turn_id IS NOT NULL;
+CREATE INDEX examples_by_time ON examples (created_at);
+CREATE INDEX examples_claimed ON examples (claimed_until) WHERE claimed_until IS NOT NULL;
 CREATE INDEX examples_of_person ON examples (person_id);
 CREATE INDEX examples_of_conversation ON examples (conversation_id);
-CREATE INDEX flags_of_example ON example_flags (example_id);
 CREATE INDEX decisions_of_example ON decisions (example_id);
 CREATE INDEX datasets_of_example ON dataset_rows (example_id);
 CREATE INDEX runs_of_dataset ON runs (dataset_id);
 CREATE INDEX adapters_of_run ON adapters (run_id);
 CREATE INDEX adapters_of_dataset ON adapters (dataset_id);
 CREATE INDEX consents_of_person ON consents (person_id, kind);
+"""
+
+
+_SEARCH: Final = """
+CREATE VIRTUAL TABLE {index} USING fts5(
+    tokens, content='', columnsize=0, detail=none, tokenize="ascii tokenchars '='"
+);
+CREATE VIRTUAL TABLE {index}_terms USING fts5vocab({index}, row);
 """
 
 
@@ -223,7 +228,15 @@ def _create_records(db: Database) -> None:
             db.execute(statement)
 
 
-MIGRATIONS: Final[tuple[Callable[[Database], None], ...]] = (_create_records,)
+def _create_search(db: Database) -> None:
+    """2: the search indexes; see search.py."""
+    for index in ("turn_search", "example_search"):
+        for statement in _SEARCH.format(index=index).split(";\n"):
+            if statement.strip():
+                db.execute(statement)
+
+
+MIGRATIONS: Final[tuple[Callable[[Database], None], ...]] = (_create_records, _create_search)
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 
 

@@ -11,10 +11,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
-from feedback_store import adapters, consents, conversations, examples, training
+from feedback_store import (
+    adapters,
+    consents,
+    conversations,
+    example_search,
+    examples,
+    feedback,
+    training,
+    turns,
+)
 from feedback_store.lock import DataDirLock, read_owner
 from feedback_store.readers import Readers
 from feedback_store.records import (
+    ANY_TURN,
     EMPTY_FILTER,
     Adapter,
     AdapterChanges,
@@ -38,12 +48,16 @@ from feedback_store.records import (
     RunChanges,
     RunMetric,
     Turn,
+    TurnFilter,
+    TurnHit,
+    TurnSort,
 )
 from feedback_store.schema import migrate
 from feedback_store.sqlite import Connection, connect, translated_errors
 from feedback_store.writer import Writer
 
 DATABASE_NAME = "ecoloop.db"
+BATCH = 100  # ids of one write: about 10 ms in which others wait
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -104,7 +118,7 @@ class Store:
         *args: Parameters.args,
         **kwargs: Parameters.kwargs,
     ) -> Result:
-        with self._readers.borrow() as connection, translated_errors(self.path):
+        with translated_errors(self.path), self._readers.borrow() as connection:
             return function(connection, *args, **kwargs)
 
     def _write(
@@ -114,6 +128,22 @@ class Store:
         **kwargs: Parameters.kwargs,
     ) -> Result:
         return self._writer.write(lambda connection: function(connection, *args, **kwargs))
+
+    def _write_each(
+        self,
+        function: Callable[Concatenate[Connection, int, Parameters], bool],
+        ids: Iterable[int],
+        *args: Parameters.args,
+        **kwargs: Parameters.kwargs,
+    ) -> int:
+        """Run for every id, in writes so short that others need not wait; how many were True."""
+
+        def run(connection: Connection, batch: list[int]) -> int:
+            return sum(function(connection, id_, *args, **kwargs) for id_ in batch)
+
+        waiting = list(ids)
+        batches = [waiting[start : start + BATCH] for start in range(0, len(waiting), BATCH)]
+        return sum(self._write(run, batch) for batch in batches)
 
     # Conversations, turns and feedback
 
@@ -142,35 +172,47 @@ class Store:
         """A person's conversations, last used first; before is the last id of the page above."""
         return self._read(conversations.list_conversations, person_id, query, before, limit)
 
+    def search_turns(
+        self,
+        query: str | None = None,
+        filter: TurnFilter = ANY_TURN,  # noqa: A002
+        *,
+        sort: TurnSort = "newest",
+        after: str | None = None,
+        limit: int = 50,
+    ) -> Page[TurnHit]:
+        """One page of turns with all the words and filters; after is the last page's next_key."""
+        return self._read(turns.search_turns, query, filter, sort, after, limit)
+
     def add_turn(self, turn: NewTurn) -> Turn:
         """Keep a turn at the end of its conversation."""
-        return self._write(conversations.add_turn, turn)
+        return self._write(turns.add_turn, turn)
 
     def get_turn(self, turn_id: int) -> Turn | None:
         """The turn, or None."""
-        return self._read(conversations.get_turn, turn_id)
+        return self._read(turns.get_turn, turn_id)
 
     def list_turns(self, conversation_id: str) -> list[Turn]:
         """The turns of a conversation, in order."""
-        return self._read(conversations.list_turns, conversation_id)
+        return self._read(turns.list_turns, conversation_id)
 
-    def set_feedback(self, feedback: NewFeedback) -> Feedback:
+    def set_feedback(self, new: NewFeedback) -> Feedback:
         """The person's feedback on a turn; an earlier one is kept, no longer current."""
-        return self._write(conversations.set_feedback, feedback)
+        return self._write(feedback.set_feedback, new)
 
     def get_feedback(self, turn_id: int, person_id: str | None = None) -> Feedback | None:
         """The current feedback of the person, or of whoever gave it last."""
-        return self._read(conversations.get_feedback, turn_id, person_id)
+        return self._read(feedback.get_feedback, turn_id, person_id)
 
     def list_feedback(self, turn_id: int) -> list[Feedback]:
         """All feedback ever given on a turn, oldest first."""
-        return self._read(conversations.list_feedback, turn_id)
+        return self._read(feedback.list_feedback, turn_id)
 
     def list_rated_turns(
         self, *, after_feedback_id: int = 0, limit: int = 500
     ) -> list[tuple[Turn, Feedback, Conversation]]:
         """Turns with current feedback, in the order in which it was given."""
-        return self._read(conversations.list_rated_turns, after_feedback_id, limit)
+        return self._read(feedback.list_rated_turns, after_feedback_id, limit)
 
     # Examples
 
@@ -193,11 +235,11 @@ class Store:
         limit: int = 50,
     ) -> Page[Example]:
         """One page; after is the next_key of the page before."""
-        return self._read(examples.find_examples, filter, sort, after, limit)
+        return self._read(example_search.find_examples, filter, sort, after, limit)
 
     def count_examples(self, filter: ExampleFilter = EMPTY_FILTER) -> int:  # noqa: A002
         """How many examples match."""
-        return self._read(examples.count_examples, filter)
+        return self._read(example_search.count_examples, filter)
 
     def count_examples_by(
         self,
@@ -205,11 +247,11 @@ class Store:
         filter: ExampleFilter = EMPTY_FILTER,  # noqa: A002
     ) -> dict[str, int]:
         """Value of the field → how many examples match."""
-        return self._read(examples.count_examples_by, field, filter)
+        return self._read(example_search.count_examples_by, field, filter)
 
     def iter_examples(self, filter: ExampleFilter = EMPTY_FILTER) -> Iterator[Example]:  # noqa: A002
         """All that match, by id, in flat memory."""
-        return examples.iter_examples(self._read, filter)
+        return example_search.iter_examples(self._read, filter)
 
     def decide_examples(
         self,
@@ -225,17 +267,11 @@ class Store:
         fixed = {"completion": completion, "flags": flags, "repairs": repairs}
         changes: dict[str, Any] = {"state": state, "decided_by": decided_by}
         changes |= {name: value for name, value in fixed.items() if value is not None}
-        ids = list(example_ids)
-        return self._write(
-            lambda connection: sum(examples.decide_example(connection, id_, changes) for id_ in ids)
-        )
+        return self._write_each(examples.decide_example, example_ids, changes)
 
     def undo_decision(self, example_ids: Iterable[int]) -> int:
         """Back to what stood there before the last decision; the number that changed."""
-        ids = list(example_ids)
-        return self._write(
-            lambda connection: sum(examples.undo_decision(connection, id_) for id_ in ids)
-        )
+        return self._write_each(examples.undo_decision, example_ids)
 
     def claim_example(
         self,
