@@ -1,0 +1,232 @@
+"""What stands before every route, as plain ASGI that never buffers a stream: headers, the
+person cookie, the studio's door, and the greatest body.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote
+
+from fastapi import FastAPI
+from starlette.datastructures import MutableHeaders
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import HTTPConnection
+from starlette.responses import JSONResponse, RedirectResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from chatbot.identity import PERSON_COOKIE, Identity
+
+API_PREFIX: Final = "/ai/"
+STUDIO_PREFIX: Final = "/studio"
+_OPEN_STUDIO_PATHS: Final = ("/studio/login", "/studio/logout")
+_YEAR_S: Final = 365 * 24 * 3600
+
+CONTENT_SECURITY_POLICY: Final = "; ".join(
+    (
+        "default-src 'self'",
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval'",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "font-src 'self' data:",
+        "connect-src 'self'",
+        "worker-src 'self' blob:",
+        "frame-ancestors 'self'",
+        "object-src 'none'",
+        "base-uri 'self'",
+        "form-action 'self'",
+    )
+)
+_HEADERS: Final = {
+    "content-security-policy": CONTENT_SECURITY_POLICY,
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "SAMEORIGIN",
+    "referrer-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=()",
+    "cross-origin-opener-policy": "same-origin",
+}
+
+
+@dataclass(frozen=True)
+class GuardSettings:
+    """How much may be sent, and from which other pages the API may be called."""
+
+    cors_origins: tuple[str, ...] = ()  # "*" for any
+    max_api_body: int = 64 * 1024  # bytes
+    max_page_body: int = 1024 * 1024
+    max_studio_body: int = 512 * 1024 * 1024  # imports of examples
+
+
+def install_guards(app: FastAPI, identity: Identity, settings: GuardSettings | None = None) -> None:
+    """Put all guards before the routes of the app; the last one added is the first one asked."""
+    settings = settings or GuardSettings()
+    app.add_middleware(StudioDoor, identity=identity)
+    app.add_middleware(PersonCookie, identity=identity)
+    app.add_middleware(BodyLimits, settings=settings)
+    if settings.cors_origins:
+        app.add_middleware(ApiCors, origins=settings.cors_origins)
+    app.add_middleware(SecurityHeaders)
+
+
+def route_path(scope: Scope) -> str:
+    """The path below root_path, whether or not the proxy in front took that off."""
+    path, root = str(scope["path"]), str(scope.get("root_path", "")).rstrip("/")
+    return path[len(root) :] if root and path.startswith(root + "/") else path
+
+
+def is_studio(path: str) -> bool:
+    """Whether the path belongs to the studio."""
+    return path == STUDIO_PREFIX or path.startswith(STUDIO_PREFIX + "/")
+
+
+class SecurityHeaders:
+    """Adds the headers that keep foreign scripts, frames and types out."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the request through."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)
+
+
+class ApiCors:
+    """Cross-origin rules for the API alone."""
+
+    def __init__(self, app: ASGIApp, origins: tuple[str, ...]) -> None:
+        self.app = app
+        self.with_cors = CORSMiddleware(
+            app,
+            allow_origins=list(origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["content-type", "cache-control", "last-event-id"],
+            expose_headers=["retry-after"],
+            allow_credentials="*" not in origins,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the request through."""
+        is_api = scope["type"] == "http" and route_path(scope).startswith(API_PREFIX)
+        await (self.with_cors if is_api else self.app)(scope, receive, send)
+
+
+class BodyLimits:
+    """The greatest body of each part of the application; 413 beyond it."""
+
+    def __init__(self, app: ASGIApp, settings: GuardSettings) -> None:
+        self.app = app
+        self.for_api = RequestBodyLimitMiddleware(app, settings.max_api_body)
+        self.for_page = RequestBodyLimitMiddleware(app, settings.max_page_body)
+        self.for_studio = RequestBodyLimitMiddleware(app, settings.max_studio_body)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the request through."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        path = route_path(scope)
+        if path.startswith(API_PREFIX) or path in _OPEN_STUDIO_PATHS:
+            limited = self.for_api
+        else:
+            limited = self.for_studio if is_studio(path) else self.for_page
+        await limited(scope, receive, send)
+
+
+class PersonCookie:
+    """Gives everybody on a page a signed cookie, and every request its `state.person_id`.
+
+    The API gives none: its clients keep no cookies, and are told apart by their sessions.
+    """
+
+    def __init__(self, app: ASGIApp, identity: Identity) -> None:
+        self.app = app
+        self.identity = identity
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the request through."""
+        if scope["type"] != "http" or route_path(scope).startswith(API_PREFIX):
+            await self.app(scope, receive, send)
+            return
+        state = scope.setdefault("state", {})
+        person_id = self.identity.read_person(HTTPConnection(scope).cookies)
+        if person_id:
+            state["person_id"] = person_id
+            await self.app(scope, receive, send)
+            return
+        state["person_id"], cookie = self.identity.new_person()
+
+        async def send_with_cookie(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                if not _may_be_shared(headers):
+                    headers.append(
+                        "set-cookie", make_cookie(scope, PERSON_COOKIE, cookie, _YEAR_S, "Lax")
+                    )
+            await send(message)
+
+        await self.app(scope, receive, send_with_cookie)
+
+
+def _may_be_shared(headers: MutableHeaders) -> bool:
+    """Whether a cache in between may hand the response to somebody else."""
+    control = headers.get("cache-control", "")
+    return "public" in control or "max-age" in control
+
+
+def make_cookie(scope: Scope, name: str, value: str, max_age_s: int, same_site: str) -> str:
+    """A Set-Cookie value that scripts cannot read, and that only https carries where there is
+    https.
+    """
+    path = str(scope.get("root_path", "")).rstrip("/") or "/"
+    secure = "; Secure" if scope.get("scheme") == "https" else ""
+    return (
+        f"{name}={value}; Path={path}; Max-Age={max_age_s}; HttpOnly; SameSite={same_site}{secure}"
+    )
+
+
+class StudioDoor:
+    """Lets nobody without a role reach the studio: pages go to the login, all else gets 401."""
+
+    def __init__(self, app: ASGIApp, identity: Identity) -> None:
+        self.app = app
+        self.identity = identity
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the request through, or not."""
+        if scope["type"] not in ("http", "websocket") or self._may_pass(scope):
+            await self.app(scope, receive, send)
+            return
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        await self._refuse(scope)(scope, receive, send)
+
+    def _may_pass(self, scope: Scope) -> bool:
+        path = route_path(scope)
+        if not is_studio(path) or path in _OPEN_STUDIO_PATHS:
+            return True
+        return self.identity.role_of(HTTPConnection(scope)) is not None
+
+    def _refuse(self, scope: Scope) -> ASGIApp:
+        is_page = scope["method"] == "GET" and "text/html" in HTTPConnection(scope).headers.get(
+            "accept", ""
+        )
+        if is_page and self.identity.settings.is_login_required:
+            root = quote(str(scope.get("root_path", "")).rstrip("/"))
+            return RedirectResponse(f"{root}/studio/login", status_code=303)
+        detail = "Log in to the studio first."
+        if not self.identity.settings.is_login_required:
+            detail = "The studio opens only on this machine, at localhost, until a password is set."
+        return JSONResponse({"detail": detail}, status_code=401)

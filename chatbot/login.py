@@ -1,0 +1,175 @@
+"""The studio's login and logout: plain HTML in Korean and English, without a script."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Final
+from urllib.parse import parse_qs, quote, urlsplit
+
+from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from chatbot.guards import make_cookie
+from chatbot.identity import SESSION_COOKIE, Identity, LoginRefused
+
+_TEXTS: Final = {
+    "ko": {
+        "title": "스튜디오 로그인",
+        "lead": "대화를 다듬고 모델을 학습시키는 관리자 화면입니다.",
+        "password": "비밀번호",
+        "submit": "로그인",
+        "back": "채팅으로 돌아가기",
+        "other": "English",
+        "wrong_password": "비밀번호가 맞지 않습니다.",
+        "wrong_token": "이미 사용했거나 잘못된 링크입니다. 비밀번호로 로그인해 주세요.",
+        "too_many_tries": "여러 번 틀렸습니다. {minutes}분 뒤에 다시 시도해 주세요.",
+        "foreign": "다른 사이트에서 보낸 요청은 받지 않습니다. 이 화면에서 다시 시도해 주세요.",
+    },
+    "en": {
+        "title": "Studio login",
+        "lead": "The admin's side: curate conversations, train and publish the model.",
+        "password": "Password",
+        "submit": "Log in",
+        "back": "Back to the chat",
+        "other": "한국어",
+        "wrong_password": "This password is wrong.",
+        "wrong_token": "This link was used already, or is wrong. Log in with the password.",
+        "too_many_tries": "Too many wrong passwords. Try again in {minutes} minutes.",
+        "foreign": "Requests from other sites are not accepted. Try again on this page.",
+    },
+}
+_STATUS: Final = {"wrong_password": 401, "wrong_token": 401, "too_many_tries": 429, "foreign": 403}
+_PAGE: Final = """<!doctype html>
+<html lang="{lang}">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+:root {{ color-scheme: light dark; font: 16px/1.6 system-ui, sans-serif; }}
+body {{ margin: 0; min-height: 100vh; display: grid; place-items: center; background: Canvas;
+  color: CanvasText; }}
+main {{ width: min(22rem, calc(100vw - 3rem)); }}
+h1 {{ font-size: 1.5rem; margin: 0 0 .25rem; }}
+label {{ display: block; margin: 1.5rem 0 .25rem; font-weight: 600; }}
+input, button {{ width: 100%; box-sizing: border-box; font: inherit; min-height: 2.75rem;
+  padding: 0 .75rem; border-radius: .5rem; border: 1px solid #7a8a82; }}
+button {{ margin-top: 1rem; border: 0; background: #1b6e4b; color: #fff; font-weight: 600;
+  cursor: pointer; }}
+:focus-visible {{ outline: 3px solid #2f9e6e; outline-offset: 2px; }}
+[role=alert] {{ margin: 1rem 0 0; padding: .5rem .75rem; border-radius: .5rem; background: #fdecea;
+  color: #8a1c10; }}
+nav {{ margin-top: 1.5rem; display: flex; justify-content: space-between; }}
+a {{ color: LinkText; }}
+</style></head>
+<body><main>
+<h1>{title}</h1>
+<p>{lead}</p>
+{alert}
+<form method="post" action="{action}">
+<label for="password">{password}</label>
+<input id="password" name="password" type="password" autocomplete="current-password" required
+  autofocus{described}>
+<button type="submit">{submit}</button>
+</form>
+<nav><a href="{home}">{back}</a><a href="?lang={other_lang}" lang="{other_lang}">{other}</a></nav>
+</main></body></html>
+"""
+
+
+def build_login(identity: Identity) -> APIRouter:
+    """Routes of the login. Include them before the studio is mounted, which takes all its path."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/studio/login")
+    async def show_login(request: Request) -> Response:
+        token = request.query_params.get("token")
+        if token:
+            try:
+                return _enter(request, identity, identity.redeem_token(token))
+            except LoginRefused as refusal:
+                return _show(request, refusal)
+        if identity.role_of(request):
+            return _go_to(request, "/studio/")
+        return _show(request)
+
+    @router.post("/studio/login")
+    async def log_in(request: Request) -> Response:
+        if not _is_own_page(request):
+            return _show(request, LoginRefused("foreign", "The request came from another site."))
+        form = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=10)
+        password = form.get("password", [""])[0]
+        client = request.client.host if request.client else ""
+        try:
+            session = await run_in_threadpool(identity.log_in, password, client)
+        except LoginRefused as refusal:
+            return _show(request, refusal)
+        return _enter(request, identity, session)
+
+    @router.post("/studio/logout")
+    async def log_out(request: Request) -> Response:
+        if not _is_own_page(request):
+            return _show(request, LoginRefused("foreign", "The request came from another site."))
+        identity.log_out(request)
+        response = _go_to(request, "/studio/login")
+        gone = make_cookie(request.scope, SESSION_COOKIE, "", 0, "Strict")
+        response.headers.append("set-cookie", gone)
+        return response
+
+    return router
+
+
+def _is_own_page(request: Request) -> bool:
+    """Browsers name the page that sends a form: it must be one of ours."""
+    origin = request.headers.get("origin")
+    if origin is None or origin == "null":
+        return request.headers.get("sec-fetch-site", "same-origin") in ("same-origin", "none")
+    return urlsplit(origin).netloc == request.headers.get("host", "")
+
+
+def _root(request: Request) -> str:
+    return quote(str(request.scope.get("root_path", "")).rstrip("/"))
+
+
+def _go_to(request: Request, path: str) -> Response:
+    return RedirectResponse(_root(request) + path, status_code=303)
+
+
+def _enter(request: Request, identity: Identity, session: str) -> Response:
+    response = _go_to(request, "/studio/")
+    max_age_s = identity.settings.session_s
+    cookie = make_cookie(request.scope, SESSION_COOKIE, session, max_age_s, "Strict")
+    response.headers.append("set-cookie", cookie)
+    return response
+
+
+def _show(request: Request, refusal: LoginRefused | None = None) -> Response:
+    lang = _choose_lang(request)
+    texts = _TEXTS[lang]
+    alert, headers, status = "", {"cache-control": "no-store"}, 200
+    if refusal:
+        minutes = max(1, round((refusal.retry_after_s or 0) / 60))
+        sentence = texts[refusal.code].format(minutes=minutes)
+        alert = f'<p role="alert" id="alert">{escape(sentence)}</p>'
+        status = _STATUS[refusal.code]
+        if refusal.retry_after_s:
+            headers["retry-after"] = str(int(refusal.retry_after_s) + 1)
+    root = _root(request)
+    page = _PAGE.format(
+        lang=lang,
+        alert=alert,
+        described=' aria-describedby="alert" aria-invalid="true"' if alert else "",
+        action=f"{root}/studio/login?lang={lang}",
+        home=f"{root}/",
+        other_lang="en" if lang == "ko" else "ko",
+        **{name: texts[name] for name in ("title", "lead", "password", "submit", "back", "other")},
+    )
+    return HTMLResponse(page, status_code=status, headers=headers)
+
+
+def _choose_lang(request: Request) -> str:
+    """The language asked for, else the one chosen on the page, else the browser's."""
+    for choice in (request.query_params.get("lang"), request.cookies.get("lang")):
+        if choice in _TEXTS:
+            return choice
+    return "ko" if "ko" in request.headers.get("accept-language", "ko").lower() else "en"
