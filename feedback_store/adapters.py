@@ -8,6 +8,7 @@ from feedback_store.errors import NotFound
 from feedback_store.records import Adapter, AliasEvent
 from feedback_store.rows import from_row, get, insert, now, to_row, update
 from feedback_store.sqlite import Connection, fetch_all, fetch_one
+from feedback_store.text import check_text
 
 
 def next_adapter_version(connection: Connection, at_least: int) -> str:
@@ -67,8 +68,8 @@ def set_alias(
         "alias": alias,
         "from_version": before,
         "to_version": version,
-        "actor": actor,
-        "reason": reason,
+        "actor": check_text("actor", actor),
+        "reason": check_text("reason", reason),
         "created_at": now(),
     }
     row["event_id"] = insert(connection, "alias_events", row)

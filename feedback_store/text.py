@@ -33,8 +33,11 @@ def check_text(name: str, value: str) -> str:
     """Clean text of the field; raises RefusedText when it is over the limit of that field."""
     cleaned = clean_text(value)
     if name.endswith("_id"):
-        if len(cleaned) > MAX_KEY:
-            raise RefusedText(name, f"it has {len(cleaned)} characters, at most {MAX_KEY} fit")
+        # An id is looked up again, so it is refused where text would be mended.
+        if cleaned != value or not 0 < len(value) <= MAX_KEY:
+            raise RefusedText(
+                name, f"an id has 1 to {MAX_KEY} characters, in NFC, without NUL and surrogates"
+            )
     elif name in _TYPED_BY_PEOPLE:
         if len(cleaned) > MAX_MESSAGE:
             raise RefusedText(
