@@ -23,7 +23,7 @@ from chatbot.identity import (
 )
 
 PASSWORD = "초록색 우산 7"
-QUICK = PasswordHasher(time_cost=1, memory_cost=8)
+QUICK = PasswordHasher(time_cost=1, memory_cost=64)
 HASH = QUICK.hash(PASSWORD)
 CURATOR_HASH = QUICK.hash("curator-pass")
 LOCKED = AccessSettings(is_login_required=True, admin_password_hash=HASH)

@@ -12,7 +12,7 @@ from chatbot.guards import GuardSettings, install_guards
 from chatbot.identity import AccessSettings, Identity
 from chatbot.login import build_login
 
-HASH = PasswordHasher(time_cost=1, memory_cost=8).hash("correct horse")  # quick to check
+HASH = PasswordHasher(time_cost=1, memory_cost=64).hash("correct horse")  # quick to check
 LOCKED = AccessSettings(is_login_required=True, admin_password_hash=HASH)
 PAGE = {"accept": "text/html"}
 
@@ -140,7 +140,7 @@ async def test_without_login_this_machine_enters_and_others_do_not(
 
 @pytest.mark.parametrize(
     "path",
-    ["/studio", "/studio/", "/%73tudio/x", "/studio//login", "/studio/login/", 
+    ["/studio", "/studio/", "/%73tudio/x", "/studio//login", "/studio/login/",
      "/studio/login/../x", "/studio/logout/x", "/studio/loginx"],
 )  # fmt: skip
 async def test_no_spelling_of_a_studio_path_gets_in(make_client: MakeClient, path: str) -> None:
