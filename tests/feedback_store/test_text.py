@@ -1,5 +1,6 @@
 """Text at the boundary: stored safely, or refused with a sentence."""
 
+import contextlib
 import json
 import unicodedata
 from typing import Any
@@ -30,11 +31,8 @@ def test_clean_text_can_be_encoded_and_stays_clean(text: str) -> None:
 
 @given(value=json_values)
 def test_json_is_clean_and_reads_back_or_is_refused(value: Any) -> None:
-    try:
+    with contextlib.suppress(RefusedText):
         text = to_json("flags", value)
-    except RefusedText as error:
-        assert "flags" in str(error)
-    else:
         assert to_json("flags", json.loads(text)) == text
         assert "\0" not in str(json.loads(text))
 
@@ -73,9 +71,13 @@ def test_what_json_cannot_hold_is_refused(value: object) -> None:
 )
 @given(key=st.text(st.characters(), max_size=5), number=st.integers())
 def test_lookups_with_any_key_find_nothing_or_say_why(store: Store, key: str, number: int) -> None:
-    try:
-        assert store.get_conversation(key) is None
-        assert store.list_conversations("ann", query=key) == []
-        assert store.get_turn(number) is None
-    except StoreError as error:
-        assert error.code == "refused_value"
+    for look_up in (
+        lambda: store.get_conversation(key),
+        lambda: store.list_conversations("ann", query=key) or None,
+        lambda: store.get_turn(number),
+    ):
+        try:
+            found = look_up()
+        except StoreError as error:
+            found = None if error.code == "refused_value" else error
+        assert found is None
