@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from finetune.swap import Promotion, promote_live, reconcile, roll_back_live
 from tests.finetune.fake_serving import AdapterRefused, FakeServing
 from tests.finetune.published import add_run, publish
 
+ROOT = Path(__file__).parents[2]
 BY_ADMIN = Promotion("admin", "because it is better")
 
 
@@ -169,3 +172,30 @@ def test_candidates_of_a_killed_retrain_are_forgotten_at_the_start_only(
     found = reconcile(store, store.data_dir, serving, is_start=True)
     assert serving.loaded() == ()
     assert "candidate-r1" in found.notes[0]
+
+
+def run_points(work_dir: Path, first: int, step: int) -> list[str]:
+    command = [sys.executable, "-m", "tests.finetune.kill_points"]
+    ended = subprocess.run(
+        [*command, str(work_dir), str(first), str(step)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.splitlines() + ended.stderr.splitlines()
+
+
+def test_the_invariants_hold_when_killed_at_points_all_over(tmp_path: Path) -> None:
+    told = run_points(tmp_path, 0, 60)
+    assert len(told) == 1, told
+    assert int(told[0].split()[0]) > 10
+
+
+@pytest.mark.slow
+def test_the_invariants_hold_when_killed_at_every_line(tmp_path: Path) -> None:
+    told = run_points(tmp_path, 0, 1)
+    assert len(told) == 1, told
+    assert int(told[0].split()[0]) > 600
