@@ -28,12 +28,12 @@ def content_hash(messages: str, completion: str, purpose: str) -> str:
 
 
 def add_example(connection: Connection, example: NewExample) -> int | None:
-    """The new id, or None where an equal example exists."""
+    """The new id, or None where an equal example exists, or did before it was reworded."""
     row = to_row(example)
     row["content_hash"] = content_hash(row["messages"], row["completion"], row["purpose"])
-    if fetch_one(
-        connection, "SELECT 1 FROM examples WHERE content_hash = ?", (row["content_hash"],)
-    ):
+    row["first_hash"] = row["content_hash"]  # stays when a person rewords the example
+    known = "SELECT 1 FROM examples WHERE content_hash = :hash OR first_hash = :hash"
+    if fetch_one(connection, known, {"hash": row["content_hash"]}):
         return None
     row |= {"state": "pending", "created_at": now(), "num_flags": len(example.flags)}
     row |= _from_turn(connection, example)
@@ -57,6 +57,14 @@ def _from_turn(connection: Connection, example: NewExample) -> dict[str, Any]:
 
 def get_example(connection: Connection, example_id: int) -> Example | None:
     return get(connection, Example, "examples", ("example_id", example_id))
+
+
+def list_turn_examples(connection: Connection, turn_id: int) -> list[Example]:
+    """All examples that came from a turn, in the order of their ids."""
+    rows = fetch_all(
+        connection, "SELECT * FROM examples WHERE turn_id = ? ORDER BY example_id", (turn_id,)
+    )
+    return [from_row(Example, row) for row in rows]
 
 
 def _row(connection: Connection, example_id: int) -> Row | None:

@@ -169,7 +169,6 @@ class ExampleFilter:
     flag: str | None = None
     adapter: str | None = None
     person_id: str | None = None
-    turn_id: int | None = None
     since: str | None = None
     until: str | None = None
     query: str | None = None

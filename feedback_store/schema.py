@@ -94,6 +94,7 @@ CREATE TABLE examples (
     adapter TEXT,
     num_flags INTEGER NOT NULL,
     content_hash TEXT NOT NULL UNIQUE,
+    first_hash TEXT NOT NULL UNIQUE,
     claimed_by TEXT,
     claimed_until REAL
 ) STRICT;

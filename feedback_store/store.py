@@ -226,6 +226,10 @@ class Store:
         """The example, or None."""
         return self._read(examples.get_example, example_id)
 
+    def list_turn_examples(self, turn_id: int) -> list[Example]:
+        """All examples that came from a turn, in the order of their ids."""
+        return self._read(examples.list_turn_examples, turn_id)
+
     def find_examples(
         self,
         filter: ExampleFilter = EMPTY_FILTER,  # noqa: A002 - the word people look for

@@ -14,7 +14,6 @@ from chatbot.recommendation import Recommendation, RecommendationError, canonica
 from feedback_store.records import (
     Conversation,
     Example,
-    ExampleFilter,
     Feedback,
     NewExample,
     Turn,
@@ -135,10 +134,11 @@ class _Collector:
             self._add(wanted)
 
     def _examples_of(self, turn: Turn, person_id: str) -> list[Example]:
-        of_turn = ExampleFilter(
-            turn_id=turn.turn_id, person_id=person_id, source="feedback", purpose=None
-        )
-        return self._store.find_examples(of_turn, limit=_PAGE).items
+        return [
+            example
+            for example in self._store.list_turn_examples(turn.turn_id)
+            if example.source == "feedback" and example.person_id == person_id
+        ]
 
     def _put_back(self, example: Example) -> None:
         self.num_new += self._store.decide_examples(
