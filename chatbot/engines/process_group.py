@@ -51,12 +51,12 @@ class ProcessGroup:
         return self._process.poll()
 
     def end(self, grace_s: float) -> None:
-        """Ask the leader to end, then end whatever is left of the group. Blocks up to grace_s."""
+        """Ask the group to end, then end by force what is left of it. Blocks up to grace_s."""
         if self._process.poll() is None:
-            self._process.terminate()
+            _signal_group(self.pid, signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout=grace_s)
-        _kill_group(self.pid)
+        _signal_group(self.pid, signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=grace_s)
         self._state_path.unlink(missing_ok=True)
@@ -80,7 +80,7 @@ def end_orphan_group(state_path: Path) -> list[int]:
         return []
     pids = _members(group, started_at)
     if pids:
-        _kill_group(group)
+        _signal_group(group, signal.SIGKILL)
         _wait_gone(pids)
     state_path.unlink(missing_ok=True)
     return pids
@@ -103,9 +103,9 @@ def _members(group: int, started_at: float) -> list[int]:
     return pids
 
 
-def _kill_group(group: int) -> None:
+def _signal_group(group: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, signal.SIGKILL)
+        os.killpg(group, number)
 
 
 def _wait_gone(pids: Sequence[int], timeout_s: float = 10.0) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -167,7 +167,7 @@ class VllmEngine:
         return [replica for replica in self._replicas if replica.state == "ready"]
 
     @contextmanager
-    def _busy_adapter(self, name: str | None) -> Any:
+    def _busy_adapter(self, name: str | None) -> Iterator[None]:
         if name is None:
             yield
             return
@@ -184,7 +184,7 @@ class VllmEngine:
                 known.is_idle.set()
 
     @contextmanager
-    def _busy_replica(self) -> Any:
+    def _busy_replica(self) -> Iterator[Upstream]:
         ready = self._ready()
         if not ready:
             raise EngineError("not_ready", self.status().detail)
