@@ -216,7 +216,7 @@ CREATE INDEX consents_of_person ON consents (person_id, kind);
 
 _SEARCH: Final = """
 CREATE VIRTUAL TABLE {index} USING fts5(
-    tokens, content='', columnsize=0, detail=none, tokenize="ascii tokenchars '='"
+    tokens, content='', columnsize=0, detail=none, tokenize="ascii tokenchars '=_'"
 );
 CREATE VIRTUAL TABLE {index}_terms USING fts5vocab({index}, row);
 """
