@@ -4,6 +4,7 @@
 
 window.eco = (() => {
   const NEAR_END_PX = 160;
+  const BUSY_MS = 8000;
 
   const read = (store, name) => {
     try { return store.getItem(name) || ""; } catch { return ""; }
@@ -46,18 +47,28 @@ window.eco = (() => {
     setTimeout(() => { label.textContent = before; }, 1500);
   };
 
+  // The next picture from Python has no such mark, which takes it away again.
+  const showBusy = (button) => {
+    button.setAttribute("aria-busy", "true");
+    setTimeout(() => button.removeAttribute("aria-busy"), BUSY_MS);
+  };
+
   const bind = (element, send) => {
     element.addEventListener("click", (event) => {
       const button = event.target.closest("[data-action],[data-copy]");
       if (!button || button.tagName === "FORM" || button.tagName === "SELECT") return;
       if (button.dataset.copy !== undefined) { copyText(button); return; }
       if (button.dataset.confirm && !window.confirm(button.dataset.confirm)) return;
+      if (button.type === "submit" || button.tagName === "INPUT") return;
       event.preventDefault();
       send(payload(button));
+      showBusy(button);
     });
     element.addEventListener("submit", (event) => {
       event.preventDefault();
-      if (event.target.dataset.action) send(payload(event.target));
+      if (!event.target.dataset.action) return;
+      send(payload(event.target));
+      if (event.submitter) showBusy(event.submitter);
     });
     element.addEventListener("change", (event) => {
       const field = event.target.closest("select[data-action],input[data-action]");
@@ -135,6 +146,11 @@ window.eco = (() => {
     if (button.dataset.ui === "theme") toggleTheme();
     if (button.dataset.ui === "lang") setLang(button.dataset.lang);
     if (button.dataset.ui === "side" && side) side.classList.toggle("open");
+    if (button.dataset.ui === "chips") {
+      const isOpen = button.dataset.chips !== "open";
+      button.dataset.chips = isOpen ? "open" : "closed";
+      button.setAttribute("aria-expanded", String(isOpen));
+    }
   });
 
   // ---- keyboard

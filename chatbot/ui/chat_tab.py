@@ -13,8 +13,11 @@ from chatbot.recommendation import RecommendationError
 from chatbot.service import ChatError, TurnRequest
 from chatbot.talk import follow_talk
 from chatbot.themes import FIELDS, BaseInfo, detect_lang
+from chatbot.ui.blocks import event_data, html_part, tell
 from chatbot.ui.chat_view import (
     ChatView,
+    render_announcement,
+    render_chips_bar,
     render_conversations,
     render_live,
     render_notice,
@@ -31,7 +34,6 @@ from chatbot.ui.versions import describe_version
 from feedback_store.errors import StoreError
 from feedback_store.records import Conversation, Turn
 
-BIND: Final = "window.eco.bind(element, (data) => trigger('act', data));"
 NUM_TALKS: Final = 50
 _DEFAULTS: Final = BaseInfo("city", "office", "ZERO_WASTE")
 
@@ -87,9 +89,9 @@ class ChatTab:
         with gr.Row(elem_classes="eco-chat", equal_height=False):
             self._build_side()
             with gr.Column(elem_classes="eco-main", scale=1):
-                self.transcript = gr.HTML(elem_id="chat-transcript", js_on_load=BIND)
-                self.live = gr.HTML(elem_id="chat-live", js_on_load=BIND)
-                self.status = gr.HTML('<p class="eco-hidden" role="status"></p>')
+                self.transcript = html_part("chat-transcript")
+                self.live = html_part("chat-live")
+                self.status = html_part("chat-announce", render_announcement(""))
                 self._build_composer()
         self._wire()
 
@@ -105,12 +107,12 @@ class ChatTab:
                 container=False,
                 elem_id="chat-search",
             )
-            self.talks = gr.HTML(elem_id="chat-list", js_on_load=BIND)
+            self.talks = html_part("chat-list")
 
     def _build_composer(self) -> None:
         with gr.Column(elem_classes="eco-composer", elem_id="chat-composer"):
-            with gr.Accordion(label("chips_title"), open=True, elem_id="chat-chips") as chips:
-                self.chips_panel = chips
+            self.chips_bar = html_part("chat-chips")
+            with gr.Column(elem_classes="eco-chips-panel", elem_id="chat-chips-panel"):
                 with gr.Row(elem_classes="eco-chip-row"):
                     self.location = self._chips("location", "chat-location")
                     self.work_type = self._chips("work_type", "chat-work")
@@ -145,7 +147,6 @@ class ChatTab:
             label=label(field),
             elem_id=elem_id,
             elem_classes="eco-radio",
-            container=False,
             scale=1,
         )
 
@@ -153,7 +154,7 @@ class ChatTab:
         chips = [self.location, self.work_type, self.category]
         outputs = [
             self.transcript, self.live, self.state, self.input, *chips, self.stop, self.send,
-            self.talks, self.status, self.chips_panel,
+            self.talks, self.status, self.chips_bar,
         ]  # fmt: skip
         streaming = {
             "concurrency_limit": self.parts.settings.max_concurrent_answers,
@@ -187,9 +188,18 @@ class ChatTab:
             self.on_load,
             inputs=[self.remembered],
             outputs=[
-                self.transcript, self.live, self.state, self.input, self.location,
-                self.work_type, self.category, self.stop, self.send, self.talks, self.status,
-                self.chips_panel,
+                self.transcript,
+                self.live,
+                self.state,
+                self.input,
+                self.location,
+                self.work_type,
+                self.category,
+                self.stop,
+                self.send,
+                self.talks,
+                self.status,
+                self.chips_bar,
             ],  # fmt: skip
             js="() => [window.eco.lastConversation()]",
             concurrency_limit=self.parts.settings.max_concurrent_answers,
@@ -204,10 +214,10 @@ class ChatTab:
         """First sight of the page, or a reload."""
         person = self._person(request)
         state = OpenChat(remembered or "")
-        if state.conversation_id and not await self._conversation(state, person):
-            state = OpenChat()
-        yield await self._show(state, person)
         live = self.live_answers.find(person.person_id, state.conversation_id)
+        if not live and not await self._conversation(state, person):
+            state = OpenChat()
+        yield await self._show(state, person, is_busy=live is not None)
         if live:
             async for updates in self._follow(live, state, person):
                 yield updates
@@ -239,7 +249,7 @@ class ChatTab:
         person = self._person(request)
         chips = Chips(location, work_type, category)
         if chips.num_picked < 3:
-            gr.Info(t(person.lang, "pick_all_three"))
+            tell(person.lang, t(person.lang, "pick_all_three"))
             return
         asked = TurnRequest(
             conversation_id=state.conversation_id or None,
@@ -265,7 +275,7 @@ class ChatTab:
     ) -> AsyncIterator[Updates]:
         """A button inside the transcript."""
         person = self._person(request)
-        data = dict(event._data or {})
+        data = event_data(event)
         chips = Chips(location, work_type, category)
         match data.get("action"):
             case "ask":
@@ -291,11 +301,9 @@ class ChatTab:
         updates = await self._show(OpenChat(), self._person(request))
         return {**updates, self.location: None, self.work_type: None, self.category: None}
 
-    async def on_open(
-        self, event: gr.EventData, request: gr.Request
-    ) -> AsyncIterator[Updates]:
+    async def on_open(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Updates]:
         """One of the earlier conversations."""
-        data = dict(event._data or {})
+        data = event_data(event)
         async for updates in self.on_load(str(data.get("id", "")), request):
             yield updates
 
@@ -310,7 +318,7 @@ class ChatTab:
         self, text: str, state: OpenChat, chips: Chips, person: Person
     ) -> AsyncIterator[Updates]:
         if not text.strip():
-            gr.Info(t(person.lang, "error_empty_message"))
+            tell(person.lang, t(person.lang, "error_empty_message"))
             return
         talk = await self._conversation(state, person)
         asked = TurnRequest(
@@ -321,7 +329,7 @@ class ChatTab:
             mode="free_text",
             text=text.strip(),
             base_info=_changed_info(text, chips, talk),
-            may_train=self.is_studio,
+            may_train=talk.may_train if talk else self.is_studio,
         )
         async for updates in self._answer(asked, state, person):
             yield updates
@@ -348,13 +356,17 @@ class ChatTab:
         self, asked: TurnRequest, state: OpenChat, person: Person
     ) -> AsyncIterator[Updates]:
         if self.live_answers.find(person.person_id, state.conversation_id):
-            gr.Info(t(person.lang, "error_busy"))
+            tell(person.lang, t(person.lang, "error_busy"))
             return
         live = self.live_answers.start(asked)
         state = replace(state, editing=None, panel=None)
         view = await self._view(state, person, is_busy=True)
-        yield {self.input: "", self.transcript: render_transcript(view), self.state: state,
-               self.live: render_live(live, person.lang)}
+        yield {
+            self.input: "",
+            self.transcript: render_transcript(view),
+            self.state: state,
+            self.live: render_live(live, person.lang),
+        }
         async for updates in self._follow(live, state, person):
             yield updates
 
@@ -364,7 +376,6 @@ class ChatTab:
         yield {
             self.stop: gr.update(visible=True, interactive=True),
             self.send: gr.update(visible=False),
-            self.chips_panel: gr.update(open=False),
         }
         shown_info = None
         async for answer in self.live_answers.follow(live):
@@ -374,7 +385,7 @@ class ChatTab:
                 updates[self.state] = state
             if answer.base_info and answer.base_info != shown_info:
                 shown_info = answer.base_info
-                updates |= self._show_info(shown_info)
+                updates |= self._show_info(shown_info, person)
             if answer.phase != "done":
                 yield updates
         yield await self._finish(live, state, person)
@@ -388,11 +399,12 @@ class ChatTab:
             if live.request.mode == "free_text" and not live.request.retry_of:
                 updates[self.input] = live.request.text
             spoken = sentence
-        updates[self.status] = f'<p class="eco-hidden" role="status">{spoken}</p>'
+        updates[self.status] = render_announcement(spoken)
         return updates
 
-    def _show_info(self, info: BaseInfo) -> Updates:
+    def _show_info(self, info: BaseInfo, person: Person) -> Updates:
         return {
+            self.chips_bar: render_chips_bar(info, person.lang, is_open=False),
             self.location: info.location,
             self.work_type: info.work_type,
             self.category: info.category,
@@ -407,13 +419,15 @@ class ChatTab:
         except RecommendationError as error:
             state = replace(state, message=translate_error(person.lang, error.code, str(error)))
         except (ChatError, StoreError) as error:
-            gr.Warning(translate_error(person.lang, error.code, str(error)))
+            tell(
+                person.lang,
+                translate_error(person.lang, error.code, str(error)),
+                is_warning=True,
+            )
         view = await self._view(state, person)
         return {self.transcript: render_transcript(view), self.state: state}
 
-    def _apply(
-        self, data: dict[str, Any], turn: Turn, state: OpenChat, person: Person
-    ) -> OpenChat:
+    def _apply(self, data: dict[str, Any], turn: Turn, state: OpenChat, person: Person) -> OpenChat:
         closed = replace(state, editing=None, panel=None, message="")
         match data.get("action"):
             case "thumb-up" | "thumb-down":
@@ -427,7 +441,7 @@ class ChatTab:
                 feedback = self.parts.store.get_feedback(turn.turn_id, person.person_id)
                 if typed != shown_recommendation(turn, feedback):
                     self.parts.chat.correct(turn.turn_id, person.person_id, typed)
-                    gr.Info(t(person.lang, "correction_saved"))
+                    tell(person.lang, t(person.lang, "correction_saved"))
         return closed
 
     def _rate(self, action: str, turn: Turn, state: OpenChat, person: Person) -> OpenChat:
@@ -455,7 +469,7 @@ class ChatTab:
                 granted=granted,
             )
             self.parts.store.update_conversation(turn.conversation_id, may_train=granted)
-        gr.Info(t(person.lang, "thanks"))
+        tell(person.lang, t(person.lang, "thanks"))
 
     # ---- reading the store
 
@@ -482,8 +496,8 @@ class ChatTab:
         return await asyncio.to_thread(self._read_view, state, person, is_busy)
 
     def _read_view(self, state: OpenChat, person: Person, is_busy: bool) -> ChatView:
-        if not state.conversation_id:
-            return ChatView(person.lang, is_busy=is_busy)
+        if not self.parts.store.get_conversation(state.conversation_id):  # not stored yet
+            return ChatView(person.lang, state.conversation_id, is_busy=is_busy)
         talk, turns, feedback = self.parts.chat.open_conversation(
             state.conversation_id, person.person_id
         )
@@ -502,8 +516,8 @@ class ChatTab:
             is_busy=is_busy,
         )
 
-    async def _show(self, state: OpenChat, person: Person) -> Updates:
-        view = await self._view(state, person)
+    async def _show(self, state: OpenChat, person: Person, *, is_busy: bool = False) -> Updates:
+        view = await self._view(state, person, is_busy=is_busy)
         talk = await self._conversation(state, person)
         updates: Updates = {
             self.transcript: render_transcript(view),
@@ -512,10 +526,12 @@ class ChatTab:
             self.stop: gr.update(visible=False),
             self.send: gr.update(visible=True),
             self.talks: await self._talks(state, person),
-            self.chips_panel: gr.update(open=not view.turns),
+            self.chips_bar: render_chips_bar(None, person.lang, is_open=not view.turns),
         }
         if talk:
-            updates |= self._show_info(BaseInfo(talk.location, talk.work_type, talk.category))
+            updates |= self._show_info(
+                BaseInfo(talk.location, talk.work_type, talk.category), person
+            )
         return updates
 
     async def _talks(self, state: OpenChat, person: Person, query: str = "") -> str:

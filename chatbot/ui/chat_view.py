@@ -12,21 +12,15 @@ from typing import Final
 
 from chatbot.recommendation import Recommendation, from_dict, to_text
 from chatbot.stream import ReadableStream
+from chatbot.themes import BaseInfo
 from chatbot.ui.cards import render_answer, render_info, render_recommendation
 from chatbot.ui.feedback_view import render_edit_form, render_reason_panel
-from chatbot.ui.i18n import t
+from chatbot.ui.i18n import t, translate_error
 from chatbot.ui.icons import icon
 from chatbot.ui.live import LiveAnswer
 from feedback_store.records import Conversation, Feedback, Turn
 
 NUM_EXAMPLES: Final = 4
-
-
-@dataclass(frozen=True)
-class Versions:
-    """What is known of the versions that spoke: a short sentence for each, "" is the base."""
-
-    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -131,7 +125,9 @@ class _Action:
 def _render_action(action: _Action, turn: Turn, is_latest: bool, lang: str) -> str:
     label = t(lang, action.label)
     element_id = action.name if is_latest else f"{action.name}-{turn.turn_id}"
-    pressed = "" if action.is_pressed is None else f' aria-pressed="{str(action.is_pressed).lower()}"'
+    pressed = (
+        "" if action.is_pressed is None else f' aria-pressed="{str(action.is_pressed).lower()}"'
+    )
     send = "" if action.extra else f' data-action="{action.name}"'
     return (
         f'<button type="button" class="eco-action" id="{element_id}"{send} '
@@ -234,7 +230,7 @@ def render_live(answer: LiveAnswer, lang: str) -> str:
         else:
             said = _render_said(text, lang)
     if answer.error:
-        inside = render_notice(answer.error[1], "warn")
+        inside = render_notice(translate_error(lang, *answer.error), "warn")
     elif answer.phase == "writing":
         inside = render_answer(answer.recommend, answer.challenges, "live", is_writing=True)
     else:
@@ -251,6 +247,24 @@ def _render_waiting(answer: LiveAnswer, lang: str) -> str:
         f'<p class="eco-waiting" role="status"><span class="eco-dots" aria-hidden="true">'
         f"<i></i><i></i><i></i></span><span>{t(lang, key)}</span></p>"
     )
+
+
+def render_chips_bar(info: BaseInfo | None, lang: str, *, is_open: bool) -> str:
+    """What was understood, and the button that opens the choices."""
+    shown = f"<span>{t(lang, 'chips_title')}</span>"
+    if info:
+        shown = render_info(info.location, info.work_type, info.category, lang)
+    state = "open" if is_open else "closed"
+    return (
+        f'<button type="button" class="eco-chips-bar" data-ui="chips" data-chips="{state}" '
+        f'aria-expanded="{str(is_open).lower()}" aria-controls="chat-chips-panel">{shown}'
+        f"<span>{t(lang, 'chips_change')}</span>{icon('down_arrow')}</button>"
+    )
+
+
+def render_announcement(sentence: str) -> str:
+    """What a screen reader hears."""
+    return f'<p class="eco-hidden" role="status">{escape(sentence)}</p>'
 
 
 def render_conversations(

@@ -69,8 +69,9 @@ def _field(name: str, label: str, value: str, rows: int, limit: int) -> str:
 
 def render_fields(recommendation: Recommendation, lang: str) -> str:
     """The fields of an answer, so that whatever is typed stays a valid answer."""
-    parts = [_field("recommend", t(lang, "field_recommend"), recommendation.recommend, 2,
-                    MAX_RECOMMEND)]
+    parts = [
+        _field("recommend", t(lang, "field_recommend"), recommendation.recommend, 2, MAX_RECOMMEND)
+    ]
     for number, challenge in enumerate(recommendation.challenges, 1):
         parts.append(
             f'<fieldset class="eco-card"><legend>{t(lang, "field_challenge", number=number)}'

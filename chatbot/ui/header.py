@@ -8,6 +8,7 @@ from typing import Any, Final
 import gradio as gr
 
 from chatbot.engines.base import EngineStatus
+from chatbot.ui.blocks import SHORT, html_part
 from chatbot.ui.i18n import t
 from chatbot.ui.icons import icon
 from chatbot.ui.parts import Parts
@@ -61,19 +62,14 @@ class Header:
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
         with gr.Row(elem_classes="eco-top"):
-            self.bar = gr.HTML(elem_id="header")
-            self.status = gr.HTML(elem_id="engine-status")
+            self.bar = html_part("header")
+            self.status = html_part("engine-status")
         self.timer = gr.Timer(INTERVAL_S, active=False)
 
     def wire(self, demo: gr.Blocks) -> None:
         """Fill in on load, then look again while the engine is not ready."""
-        common: dict[str, Any] = {
-            "concurrency_limit": 32,
-            "show_progress": "hidden",
-            "api_visibility": "undocumented",
-        }
-        demo.load(self.on_load, outputs=[self.bar, self.status, self.timer], **common)
-        self.timer.tick(self.on_tick, outputs=[self.status, self.timer], **common)
+        demo.load(self.on_load, outputs=[self.bar, self.status, self.timer], **SHORT)
+        self.timer.tick(self.on_tick, outputs=[self.status, self.timer], **SHORT)
 
     def on_load(self, request: gr.Request) -> tuple[str, str, Any]:
         """The whole header."""

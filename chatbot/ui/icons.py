@@ -22,6 +22,7 @@ _PATHS: Final = {
     "leaf": '<path d="M5 19c0-9 5-14 15-14 0 10-5 15-13 13"/><path d="M5 19c2-5 5-8 9-9.5"/>',
     "back": '<path d="M9 7 4 12l5 5"/><path d="M4 12h11a5 5 0 0 1 0 10h-2"/>',
     "next": '<path d="M5 12h14m-6-6 6 6-6 6"/>',
+    "down_arrow": '<path d="m6 9.5 6 6 6-6"/>',
     "clock": '<circle cx="12" cy="12" r="8.5"/><path d="M12 7v5l3.5 2"/>',
     "download": '<path d="M12 4v11m-4.5-4.5L12 15l4.5-4.5M5 20h14"/>',
     "trash": '<path d="M4 7h16M9 7V4h6v3m3 0-1 13H7L6 7"/>',

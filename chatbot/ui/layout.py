@@ -10,7 +10,10 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
+from chatbot.ui.adapters_tab import AdaptersTab
 from chatbot.ui.chat_tab import ChatTab
+from chatbot.ui.curate_tab import CurateTab
+from chatbot.ui.finetune_tab import FinetuneTab
 from chatbot.ui.header import Header
 from chatbot.ui.labels import I18N, label
 from chatbot.ui.live import LiveAnswers
@@ -38,9 +41,20 @@ def build_studio(parts: Parts) -> gr.Blocks:
     with gr.Blocks(title=parts.settings.title, fill_width=True, analytics_enabled=False) as demo:
         header = Header(parts)
         chat = ChatTab(parts, LiveAnswers(parts.chat, parts.engine_status), is_studio=True)
+        curate, finetune = CurateTab(parts), FinetuneTab(parts, header)
+        adapters = AdaptersTab(parts, header)
         with gr.Tabs(elem_id="tabs", elem_classes="eco-tabs"):
             with gr.Tab(label("tab_chat"), id="chat", elem_id="tab-chat"):
                 chat.build()
+            with gr.Tab(label("tab_curate"), id="curate", elem_id="tab-curate") as curate_tab:
+                curate.build()
+            with gr.Tab(label("tab_finetune"), id="finetune", elem_id="tab-finetune") as tune_tab:
+                finetune.build()
+            with gr.Tab(label("tab_adapters"), id="adapters", elem_id="tab-adapters") as list_tab:
+                adapters.build()
+        curate.wire_select(curate_tab)
+        finetune.wire_select(tune_tab, demo)
+        adapters.wire_select(list_tab)
         header.wire(demo)
         chat.wire_load(demo)
     return _finish(demo)

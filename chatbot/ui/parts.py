@@ -17,7 +17,7 @@ from chatbot.service import ChatService
 from feedback_store.store import Store
 
 if TYPE_CHECKING:
-    from finetune.loop import LoopProgress
+    from finetune.progress import LoopProgress
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,13 @@ class Learning(Protocol):
         """The version that answers now; None is the base model."""
         ...
 
-    def promote(self, version: str | None, *, actor: str, reason: str) -> None:
-        """Load the version, prove it, and let it answer from now on (None: the base model)."""
+    def promote(
+        self, version: str | None, *, actor: str, reason: str, override: bool = False
+    ) -> None:
+        """Load the version, prove it, and let it answer from now on (None: the base model).
+
+        override: in spite of a verdict that is no pass; the reason is kept.
+        """
         ...
 
     def roll_back(self, *, actor: str) -> str | None:
@@ -86,6 +91,7 @@ class UiSettings:
     open_studio: bool = False  # "/" leads straight into the studio: one person on loopback
     login_path: str = "/login"
     max_concurrent_answers: int = 128
+    min_examples: int = 50  # accepted examples from which a retrain is worth it
     max_upload_mb: int = 200
 
 

@@ -1,0 +1,304 @@
+"""The Curate queue as HTML: one example large, what is doubtful about it, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from html import escape
+from typing import Any, Final
+
+from chatbot.recommendation import RecommendationError, parse
+from chatbot.themes import CATEGORIES, LOCATIONS, WORK_TYPES, Option
+from chatbot.ui.cards import render_info
+from chatbot.ui.diff_view import mark_differences, to_readable
+from chatbot.ui.feedback_view import render_fields
+from chatbot.ui.i18n import TEXTS, t
+from chatbot.ui.icons import icon
+from feedback_store.records import Example, Feedback
+
+_SEVERITIES: Final = {"error": "bad", "warning": "warn", "info": ""}
+_KEYS: Final = {"accept": "a", "fix": "f", "exclude": "x", "next": "n", "undo": "u"}
+_ICONS: Final = {
+    "accept": "check", "fix": "edit", "exclude": "close", "next": "next", "undo": "back",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class QueueFilter:
+    """Which examples the queue offers; "" leaves a field open."""
+
+    state: str = "pending"
+    purpose: str = "train"
+    source: str = ""
+    category: str = ""
+    location: str = ""
+    work_type: str = ""
+    flag: str = ""
+
+
+@dataclass(frozen=True)
+class QueueCounts:
+    """How far the queue is; need is how many accepted examples a retrain wants."""
+
+    pending: int = 0
+    accepted: int = 0
+    excluded: int = 0
+    need: int = 0
+    matching: int = 0
+    flags: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class QueueView:
+    """The row on the screen and everything around it."""
+
+    lang: str
+    counts: QueueCounts
+    filter: QueueFilter
+    example: Example | None = None
+    feedback: Feedback | None = None
+    suggestion: str | None = None  # a better completion, where one is certain
+    is_fixing: bool = False
+    message: str = ""
+    can_undo: bool = False
+
+
+def flag_label(name: str, lang: str) -> str:
+    """The name of a flag for people."""
+    return TEXTS[lang].get(f"flag_{name}", name.replace("_", " "))
+
+
+# ---- counts and filter
+
+
+def render_counts(counts: QueueCounts, lang: str) -> str:
+    """How many wait, are accepted and are excluded, and how many are still wanted."""
+    figures = "".join(
+        f'<div class="eco-figure" data-count="{name}"><b>{value:,}</b>'
+        f"<span>{t(lang, f'count_{name}')}</span></div>"
+        for name, value in (
+            ("pending", counts.pending),
+            ("accepted", counts.accepted),
+            ("excluded", counts.excluded),
+        )
+    )
+    missing = max(0, counts.need - counts.accepted)
+    share = min(1.0, counts.accepted / counts.need) if counts.need else 1.0
+    goal = t(lang, "goal_missing", num=missing) if missing else t(lang, "goal_reached")
+    return (
+        f'<div class="eco-figures">{figures}<div class="eco-goal">'
+        f'<span id="curate-goal">{goal}</span><progress class="eco-progress" max="1" '
+        f'value="{share:.3f}" aria-labelledby="curate-goal"></progress></div></div>'
+    )
+
+
+def _render_select(name: str, value: str, options: Sequence[tuple[str, str]], lang: str) -> str:
+    rows = "".join(
+        f'<option value="{escape(code)}"{" selected" if code == value else ""}>{escape(text)}'
+        "</option>"
+        for code, text in options
+    )
+    return (
+        f'<label class="eco-select"><span>{t(lang, f"filter_{name}")}</span>'
+        f'<select id="curate-filter-{name}" name="{name}" data-action="filter" '
+        f'data-name="{name}">{rows}</select></label>'
+    )
+
+
+def _labels(options: Sequence[Option], lang: str) -> list[tuple[str, str]]:
+    return [("", t(lang, "filter_all")), *((o.code, o.label(lang)) for o in options)]
+
+
+def render_filter(chosen: QueueFilter, flags: Mapping[str, int], lang: str) -> str:
+    """One native select for each field."""
+    every = ("", t(lang, "filter_all"))
+    states = [(code, t(lang, f"count_{code}")) for code in ("pending", "accepted", "excluded")]
+    names = sorted({*flags, chosen.flag} - {""})
+    options: dict[str, Sequence[tuple[str, str]]] = {
+        "state": states,
+        "purpose": [(c, t(lang, f"purpose_{c}")) for c in ("train", "regression")],
+        "source": [every, *((c, t(lang, f"source_{c}")) for c in ("feedback", "import"))],
+        "category": _labels(CATEGORIES, lang),
+        "location": _labels(LOCATIONS, lang),
+        "work_type": _labels(WORK_TYPES, lang),
+        "flag": [every, *((n, f"{flag_label(n, lang)} ({flags.get(n, 0)})") for n in names)],
+    }
+    selects = "".join(
+        _render_select(f.name, getattr(chosen, f.name), options[f.name], lang)
+        for f in fields(chosen)
+    )
+    return f'<div class="eco-filter" role="group" aria-label="{t(lang, "filter")}">{selects}</div>'
+
+
+# ---- the row
+
+
+def render_queue(view: QueueView) -> str:
+    """The whole part below the filter."""
+    notice = (
+        f'<p class="eco-notice eco-notice-warn" role="alert">{icon("warn")}'
+        f"<span>{escape(view.message)}</span></p>"
+        if view.message
+        else ""
+    )
+    if view.example is None:
+        return f'<section class="eco-queue">{notice}{_render_empty(view)}</section>'
+    if view.is_fixing:
+        body = _render_fix_form(view, view.example)
+    else:
+        body = _render_answers(view, view.example) + _render_buttons(view)
+    return (
+        f'<section class="eco-queue" id="curate-row" data-example="{view.example.example_id}" '
+        f'aria-label="{t(view.lang, "queue_label")}">'
+        f"{_render_origin(view, view.example)}{_render_prompt(view.example, view.lang)}{notice}"
+        f"{_render_flags(view, view.example)}{body}</section>"
+    )
+
+
+def _render_empty(view: QueueView) -> str:
+    key = "queue_done" if view.counts.accepted or view.counts.excluded else "queue_empty"
+    undo = _render_button("undo", view.lang) if view.can_undo else ""
+    return (
+        f'<div class="eco-empty" id="curate-empty">{icon("inbox")}'
+        f"<h3>{t(view.lang, key)}</h3><p>{t(view.lang, f'{key}_text')}</p>{undo}</div>"
+    )
+
+
+def _render_origin(view: QueueView, example: Example) -> str:
+    lang = view.lang
+    tags = [f'<span class="eco-tag">{t(lang, f"source_{example.source}")}</span>']
+    if view.feedback and view.feedback.rating:
+        kind = "accent" if view.feedback.rating == "like" else "bad"
+        tags.append(
+            f'<span class="eco-tag eco-tag-{kind}">{t(lang, f"rated_{view.feedback.rating}")}</span>'
+        )
+    if view.feedback and view.feedback.correction:
+        tags.append(f'<span class="eco-tag eco-tag-accent">{t(lang, "has_correction")}</span>')
+    if example.state != "pending":
+        tags.append(f'<span class="eco-tag">{t(lang, f"count_{example.state}")}</span>')
+    info = ""
+    if example.location and example.work_type and example.category:
+        info = render_info(example.location, example.work_type, example.category, lang)
+    comment = ""
+    if view.feedback and view.feedback.comment:
+        comment = f'<p class="eco-comment">“{escape(view.feedback.comment)}”</p>'
+    return (
+        f'<div class="eco-origin"><b>#{example.example_id}</b>{"".join(tags)}{info}'
+        f'<time datetime="{escape(example.created_at)}">{escape(example.created_at[:10])}</time>'
+        f"</div>{comment}"
+    )
+
+
+def _render_prompt(example: Example, lang: str) -> str:
+    talk = [m for m in example.messages if m["role"] != "system"]
+    last = talk[-1]["content"] if talk else ""
+    earlier = "".join(
+        f'<p class="eco-earlier-{escape(m["role"])}">{escape(to_readable(m["content"]))}</p>'
+        for m in talk[:-1]
+    )
+    folded = (
+        f'<details class="eco-earlier"><summary>{t(lang, "earlier_turns", num=len(talk) - 1)}'
+        f"</summary>{earlier}</details>"
+        if earlier
+        else ""
+    )
+    return f'{folded}<div class="eco-question"><h3>{t(lang, "question")}</h3><p>{escape(last)}</p></div>'
+
+
+def _render_flags(view: QueueView, example: Example) -> str:
+    if not example.flags:
+        return ""
+    items = []
+    for flag in example.flags:
+        name, severity = str(flag["name"]), str(flag["severity"])
+        kind = _SEVERITIES.get(severity, "")
+        fix = TEXTS[view.lang].get(f"flagfix_{name}", str(flag["fix"]))
+        items.append(
+            f'<li><span class="eco-tag eco-tag-{kind}">{escape(flag_label(name, view.lang))}</span>'
+            f"<span><q>{escape(str(flag['evidence']))}</q> {escape(fix)}</span></li>"
+        )
+    return f'<ul class="eco-flags" aria-label="{t(view.lang, "flags")}">{"".join(items)}</ul>'
+
+
+def _render_answers(view: QueueView, example: Example) -> str:
+    lang = view.lang
+    proposed = to_readable(view.suggestion or example.completion)
+    original = to_readable(example.rejected or example.original_text)
+    if not original.strip() or original == proposed:
+        return (
+            f'<div class="eco-sides"><div class="eco-side-text" id="curate-proposed">'
+            f"<h3>{t(lang, 'answer_same')}</h3><p>{escape(proposed)}</p></div></div>"
+        )
+    left, right = mark_differences(original, proposed)
+    key = "answer_suggested" if view.suggestion else "answer_proposed"
+    return (
+        '<div class="eco-sides eco-sides-two">'
+        f'<div class="eco-side-text" id="curate-original"><h3>{t(lang, "answer_original")}</h3>'
+        f"<p>{left}</p></div>"
+        f'<div class="eco-side-text eco-side-new" id="curate-proposed"><h3>{t(lang, key)}</h3>'
+        f"<p>{right}</p></div></div>"
+    )
+
+
+def _render_button(name: str, lang: str, *, is_main: bool = False, extra: str = "") -> str:
+    key = _KEYS[name]
+    main = " eco-button-main" if is_main else ""
+    return (
+        f'<button type="button" class="eco-button{main}" id="curate-{name}" data-action="{name}" '
+        f'data-key="{key}" aria-keyshortcuts="{key}"{extra}>{icon(_ICONS[name])}'
+        f"<span>{t(lang, f'curate_{name}')}</span><kbd>{key.upper()}</kbd></button>"
+    )
+
+
+def _render_buttons(view: QueueView) -> str:
+    disabled = "" if view.can_undo else " disabled"
+    buttons = [
+        _render_button("accept", view.lang, is_main=True),
+        _render_button("fix", view.lang),
+        _render_button("exclude", view.lang),
+        _render_button("next", view.lang),
+        _render_button("undo", view.lang, extra=disabled),
+    ]
+    return f'<div class="eco-decide">{"".join(buttons)}</div>'
+
+
+def _render_fix_form(view: QueueView, example: Example) -> str:
+    lang = view.lang
+    text = view.suggestion or example.completion
+    try:
+        inputs = render_fields(parse(text), lang)
+    except RecommendationError:
+        inputs = (
+            f'<label class="eco-field"><span>{t(lang, "field_answer")}</span>'
+            f'<textarea name="text" id="edit-text" rows="8" required>{escape(text)}</textarea>'
+            "</label>"
+        )
+    return (
+        f'<form class="eco-edit" id="curate-form" data-action="save" '
+        f'data-example="{example.example_id}">{inputs}<div class="eco-form-buttons">'
+        f'<button type="button" class="eco-button" id="curate-cancel" data-action="cancel" '
+        f'data-escape="1">{t(lang, "cancel")}</button>'
+        f'<button type="submit" class="eco-button eco-button-main" id="curate-save">'
+        f"{t(lang, 'save_and_accept')}</button></div></form>"
+    )
+
+
+def render_bulk(counts: QueueCounts, lang: str) -> str:
+    """Decide on everything that the filter matches, after a question."""
+    disabled = "" if counts.matching else " disabled"
+    buttons = "".join(
+        f'<button type="button" class="eco-button" id="curate-bulk-{name}" data-action="bulk-{name}"'
+        f' data-confirm="{escape(t(lang, f"bulk_confirm_{name}", num=counts.matching))}"{disabled}>'
+        f"{t(lang, f'bulk_{name}', num=counts.matching)}</button>"
+        for name in ("accept", "exclude")
+    )
+    return (
+        f'<details class="eco-bulk"><summary>{t(lang, "bulk_title")}</summary>'
+        f"<p>{t(lang, 'bulk_text', num=counts.matching)}</p>"
+        f'<div class="eco-form-buttons">{buttons}</div></details>'
+    )
+
+
+def read_answer(form: Mapping[str, Any]) -> str | None:
+    """The typed text of the form with one big field; None when it has the fields of an answer."""
+    return str(form["text"]) if "text" in form else None

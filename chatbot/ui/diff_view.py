@@ -1,0 +1,41 @@
+"""Two texts side by side with the differences marked, word by word."""
+
+from __future__ import annotations
+
+import re
+from difflib import SequenceMatcher
+from html import escape
+from typing import Final
+
+from chatbot.recommendation import RecommendationError, parse, to_text
+
+_PIECES: Final = re.compile(r"\s+|\w+|[^\w\s]")
+_MAX_PIECES: Final = 4000  # beyond that, marking costs more than it shows
+
+
+def to_readable(text: str) -> str:
+    """A recommendation as people read it; any other text as it stands."""
+    try:
+        return to_text(parse(text))
+    except RecommendationError:
+        return text
+
+
+def _mark(text: str, tag: str) -> str:
+    return f"<{tag}>{escape(text)}</{tag}>" if text else ""
+
+
+def mark_differences(before: str, after: str) -> tuple[str, str]:
+    """Both texts as HTML; what only the first has is in <del>, what only the second has in
+    <ins>.
+    """
+    left, right = _PIECES.findall(before), _PIECES.findall(after)
+    if len(left) + len(right) > _MAX_PIECES:
+        return escape(before), escape(after)
+    marked_left, marked_right = [], []
+    matcher = SequenceMatcher(None, left, right, autojunk=False)
+    for kind, start, end, start_right, end_right in matcher.get_opcodes():
+        old, new = "".join(left[start:end]), "".join(right[start_right:end_right])
+        marked_left.append(escape(old) if kind == "equal" else _mark(old, "del"))
+        marked_right.append(escape(new) if kind == "equal" else _mark(new, "ins"))
+    return "".join(marked_left), "".join(marked_right)
