@@ -7,7 +7,7 @@ all the same, with its verdict, so that people can read why; it only never answe
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from feedback_store.records import Adapter, Dataset, Run
@@ -18,8 +18,8 @@ from finetune.evaluate import Cancelled, EvaluationSettings, Serving
 from finetune.gate import Thresholds, Verdict
 from finetune.progress import Control, LoopProgress, Stage
 from finetune.recipe import Recipe
-from finetune.registry import publish_adapter
-from finetune.runs import cancel_run, start_run, watch_run
+from finetune.registry import locate_version, production_version, publish_adapter
+from finetune.runs import RunSettings, cancel_run, start_run, watch_run
 from finetune.swap import Promotion, promote_live
 
 __all__ = ["Cancelled", "Control", "LoopProgress", "LoopSettings", "Outcome", "Stage", "retrain"]
@@ -35,14 +35,23 @@ class Outcome:
     is_promoted: bool
 
 
+@dataclass(frozen=True)
+class TrainOrder:
+    """What is trained on, and how."""
+
+    dataset: Dataset
+    recipe: Recipe
+    run: RunSettings
+
+
 # How the training stage is run; it leaves the adapter in the run's folder.
-TrainStage = Callable[[Bench, Dataset, Recipe, Control], Run]
+TrainStage = Callable[[Bench, TrainOrder, Control], Run]
 
 
-def train_in_own_process(bench: Bench, dataset: Dataset, recipe: Recipe, control: Control) -> Run:
+def train_in_own_process(bench: Bench, order: TrainOrder, control: Control) -> Run:
     """Start a training process, follow it, and end it when the caller cancels."""
-    store, data_dir = bench.store, bench.data_dir
-    run = start_run(store, data_dir, dataset, recipe, bench.serving.base_model)
+    store, data_dir, base_model = bench.store, bench.data_dir, bench.serving.base_model
+    run = start_run(store, data_dir, order.dataset, order.recipe, base_model, order.run)
     try:
         for progress in watch_run(store, data_dir, run.run_id):
             done = progress.step / progress.total_steps if progress.total_steps else 0.0
@@ -69,6 +78,7 @@ class LoopSettings:
     actor: str = "retrain"
     auto_promote: bool = True
     dataset: DatasetSettings = field(default_factory=DatasetSettings)
+    run: RunSettings = field(default_factory=RunSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     thresholds: Thresholds = field(default_factory=Thresholds)
     train: TrainStage = train_in_own_process
@@ -107,7 +117,8 @@ def _run_stages(bench: Bench, recipe: Recipe, settings: LoopSettings, control: C
     dataset = freeze_dataset(store, data_dir, settings.dataset)
 
     control.report("train", f"Training on {dataset.num_train} examples.", 0.02)
-    run = settings.train(bench, dataset, recipe, control)
+    order = TrainOrder(dataset, recipe, _choose_start(store, recipe, settings.run))
+    run = settings.train(bench, order, control)
     report, verdict = bench.judge(run, settings.thresholds, control)
 
     control.report("publish", "Publishing the adapter as a version.", 0.96)
@@ -121,6 +132,14 @@ def _run_stages(bench: Bench, recipe: Recipe, settings: LoopSettings, control: C
     done = LoopProgress("done", _describe_outcome(adapter, verdict, is_promoted), 1.0)
     control.on_progress(done)
     return Outcome(run, adapter, verdict, is_promoted)
+
+
+def _choose_start(store: Store, recipe: Recipe, run: RunSettings) -> RunSettings:
+    """Preferences refine what answers now; everything else starts from the base."""
+    version = production_version(store)
+    if recipe.kind == "sft" or version is None or run.start_adapter is not None:
+        return run
+    return replace(run, start_adapter=locate_version(store, version))
 
 
 def _describe_outcome(adapter: Adapter, verdict: Verdict, is_promoted: bool) -> str:
