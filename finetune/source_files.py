@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TextIO
+from zipfile import BadZipFile
 
 from finetune.encodings import decode_mixed, detect_encoding
 
@@ -224,7 +225,7 @@ def _iter_xlsx(path: Path) -> Iterator[SourceRow]:
 
     try:
         book = load_workbook(path, read_only=True, data_only=True)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise FormatError("unreadable", f"{path.name} is no readable XLSX: {error}.") from error
     try:
         for sheet in book.worksheets:

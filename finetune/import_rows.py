@@ -1,0 +1,128 @@
+"""A source row → an example: encoding undone, answer repaired, prompt completed, flags set."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from typing import Any, Final, cast
+
+from chatbot.prompts import system_message
+from chatbot.recommendation import canonical
+from chatbot.themes import detect_lang
+from feedback_store.records import Lang, NewExample
+from finetune.checks import DEFAULT_CHECKS, CheckSettings, check_example
+from finetune.encodings import undo_misdecoding
+from finetune.repair import repair
+from finetune.row_mapping import ColumnMapping, Messages, RowError, RowParts, map_row
+from finetune.source_files import SourceRow
+
+_EXCERPT: Final = 500  # characters of a rejected row
+
+
+@dataclass(frozen=True)
+class RowSettings:
+    """How rows are read; columns None finds out by itself."""
+
+    checks: CheckSettings = DEFAULT_CHECKS
+    columns: ColumnMapping | None = None
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A row that is no training row, and why."""
+
+    line: int
+    code: str
+    message: str
+    excerpt: str
+
+
+@dataclass(frozen=True)
+class MadeExample:
+    """A row that became an example, and the format it came in."""
+
+    line: int
+    example: NewExample
+    kind: str
+
+
+Made = MadeExample | Reject
+
+
+def _group(messages: Messages) -> str:
+    """The split key: rows that begin with the same question stay together."""
+    first = next((m["content"] for m in messages if m["role"] == "user"), "")
+    squeezed = "".join(first.casefold().split())
+    return "import-" + hashlib.sha256(squeezed.encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def _undo(messages: Messages) -> Messages:
+    return tuple({**m, "content": undo_misdecoding(m["content"])} for m in messages)
+
+
+def _complete_prompt(messages: Messages, lang: str) -> Messages:
+    """With the system message that the chat sends, unless the row brings its own."""
+    if any(message["role"] == "system" for message in messages):
+        return messages
+    ours = system_message(lang)
+    return ({"role": ours["role"], "content": ours["content"]}, *messages)
+
+
+def _read_answer(answer: str) -> tuple[str, tuple[str, ...]]:
+    """The canonical answer and what was repaired; the text itself where that is not certain."""
+    repaired = repair(answer)
+    if repaired.recommendation is None:
+        return answer.strip(), ()
+    return canonical(repaired.recommendation), repaired.repairs
+
+
+def make_example(parts: RowParts, source: str, checks: CheckSettings) -> NewExample:
+    """The example of a mapped row."""
+    answer, messages = undo_misdecoding(parts.answer), _undo(parts.messages)
+    repairs = ["encoding"] if (answer, messages) != (parts.answer, parts.messages) else []
+    completion, lang = answer.strip(), detect_lang(answer)
+    rejected = undo_misdecoding(parts.rejected).strip() if parts.rejected else None
+    if checks.answer_format == "recommendation":
+        completion, names = _read_answer(answer)
+        messages = _complete_prompt(messages, lang)
+        rejected = _read_answer(rejected)[0] if rejected else None
+        repairs += names
+    example = NewExample(
+        source="import",
+        messages=messages,
+        completion=completion,
+        original_text=parts.answer,
+        conversation_id=_group(messages),
+        person_id=f"import:{source}"[:200],
+        lang=cast(Lang, lang),
+        location=parts.options.get("location", ""),
+        work_type=parts.options.get("work_type", ""),
+        category=parts.options.get("category", ""),
+        repairs=tuple(repairs),
+        rejected=rejected,
+    )
+    return replace(example, flags=tuple(f.to_dict() for f in check_example(example, checks)))
+
+
+def _excerpt(value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)[:_EXCERPT]
+    except (ValueError, RecursionError):
+        return repr(type(value))
+
+
+def _make_row(row: SourceRow, source: str, settings: RowSettings) -> Made:
+    if row.reason:
+        return Reject(row.line, "unreadable", row.reason, "")
+    try:
+        lang = detect_lang(_excerpt(row.value))
+        parts = map_row(row.value, lang, settings.columns)
+        return MadeExample(row.line, make_example(parts, source, settings.checks), parts.kind)
+    except RowError as error:
+        return Reject(row.line, error.code, str(error), _excerpt(row.value))
+
+
+def make_rows(rows: list[SourceRow], source: str, settings: RowSettings) -> list[Made]:
+    """What becomes of some rows; runs in a worker for large files."""
+    return [_make_row(row, source, settings) for row in rows]
