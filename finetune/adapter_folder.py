@@ -28,7 +28,7 @@ class RegistryError(RuntimeError):
     """A version cannot be published, read or promoted. `code` is stable: no_adapter_files,
     no_manifest, broken_manifest, missing_file, extra_file, changed_file, unknown_version,
     wrong_base, not_passed, reason_needed, retired, already_production, nothing_to_roll_back,
-    in_use.
+    no_canary, canary_running, in_use.
     """
 
     def __init__(self, code: str, message: str) -> None:

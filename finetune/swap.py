@@ -50,7 +50,7 @@ class Reconciled:
     notes: tuple[str, ...]
 
 
-def _load(store: Store, serving: Serving, version: str) -> None:
+def load_version(store: Store, serving: Serving, version: str) -> None:
     """Verify every byte, load, and prove that it changes the answers."""
     adapter = get_version(store, version)
     if adapter.base_model != serving.base_model:
@@ -64,7 +64,7 @@ def _load(store: Store, serving: Serving, version: str) -> None:
     serving.load(version, folder)
 
 
-def _warm(serving: Serving, version: str | None) -> None:
+def warm_up(serving: Serving, version: str | None) -> None:
     """One real request, so that no person is the first."""
     info = BaseInfo("city", "office", "ZERO_WASTE")
     messages = (system_message("ko"), base_info_message(info, "ko"))
@@ -75,10 +75,14 @@ def _tidy(store: Store, serving: Serving) -> None:
     """Unload what was production once and is neither that, nor the way back, nor the canary."""
     moved = store.list_alias_events(PRODUCTION, limit=1000)
     once = {event.from_version for event in moved} | {event.to_version for event in moved}
-    kept = {production_version(store), store.get_alias(CANARY), _way_back(store)}
     for name in serving.loaded():
-        if name in once - kept:
+        if name in once - kept_versions(store):
             serving.unload(name)
+
+
+def kept_versions(store: Store) -> set[str | None]:
+    """What must stay loaded: production, the way back, and the version on trial."""
+    return {production_version(store), store.get_alias(CANARY), _way_back(store)}
 
 
 def _way_back(store: Store) -> str | None:
@@ -94,8 +98,8 @@ def promote_live(
     """
     if version is not None:
         check_promotable(store, version, promotion.reason, override=promotion.override)
-        _load(store, serving, version)
-    _warm(serving, version)
+        load_version(store, serving, version)
+    warm_up(serving, version)
     event = promote(store, version, promotion.actor, promotion.reason, override=promotion.override)
     _tidy(store, serving)
     return event
@@ -107,7 +111,7 @@ def roll_back_live(
     """Return to the version before, which is still loaded as a rule."""
     version = previous_version(store)
     if version is not None:
-        _load(store, serving, version)
+        load_version(store, serving, version)
     event = store.set_alias(PRODUCTION, version, actor=actor, reason=reason)
     _tidy(store, serving)
     return event
@@ -124,7 +128,7 @@ def _reason_not_served(store: Store, serving: Serving, version: str) -> str | No
     An engine that is not ready, or dies, judges nothing: that error flies on.
     """
     try:
-        _load(store, serving, version)
+        load_version(store, serving, version)
     except RegistryError as error:
         return str(error)
     except Exception as error:
@@ -155,6 +159,7 @@ def reconcile(
         fallback = previous_version(store)
         store.set_alias(PRODUCTION, fallback, actor="reconcile", reason=why)
         notes.append(f"{version} cannot answer, {fallback or 'the base'} does: {why}")
+    notes += _load_canary(store, serving)
     notes += _load_way_back(store, serving)
     return Reconciled(production_version(store), tuple(notes))
 
@@ -164,6 +169,15 @@ def _forget_candidates(serving: Serving) -> Sequence[str]:
     for name in left:
         serving.unload(name)
     return [f"{name} was left in the engine by a retrain that ended early." for name in left]
+
+
+def _load_canary(store: Store, serving: Serving) -> Sequence[str]:
+    version = store.get_alias(CANARY)
+    why = None if version is None else _reason_not_served(store, serving, version)
+    if why is None:
+        return ()
+    store.set_alias(CANARY, None, actor="reconcile", reason=why)
+    return (f"The trial of {version} has ended: {why}",)
 
 
 def _load_way_back(store: Store, serving: Serving) -> Sequence[str]:
