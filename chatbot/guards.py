@@ -53,7 +53,7 @@ class GuardSettings:
     """How much may be sent, and from which other pages the API may be called."""
 
     cors_origins: tuple[str, ...] = ()  # "*" for any
-    max_api_body: int = 64 * 1024  # bytes
+    max_form_body: int = 64 * 1024  # bytes, of the login
     max_page_body: int = 1024 * 1024
     max_studio_body: int = 512 * 1024 * 1024  # imports of examples
 
@@ -123,22 +123,24 @@ class ApiCors:
 
 
 class BodyLimits:
-    """The greatest body of each part of the application; 413 beyond it."""
+    """The greatest body of each part of the application; 413 beyond it. The API limits its own, to
+    say so in its own words.
+    """
 
     def __init__(self, app: ASGIApp, settings: GuardSettings) -> None:
         self.app = app
-        self.for_api = RequestBodyLimitMiddleware(app, settings.max_api_body)
+        self.for_form = RequestBodyLimitMiddleware(app, settings.max_form_body)
         self.for_page = RequestBodyLimitMiddleware(app, settings.max_page_body)
         self.for_studio = RequestBodyLimitMiddleware(app, settings.max_studio_body)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request through."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        path = route_path(scope)
-        if path.startswith(API_PREFIX) or path in _OPEN_STUDIO_PATHS:
-            limited = self.for_api
+        path = route_path(scope) if scope["type"] == "http" else API_PREFIX
+        limited: ASGIApp
+        if path.startswith(API_PREFIX):
+            limited = self.app
+        elif path in _OPEN_STUDIO_PATHS:
+            limited = self.for_form
         else:
             limited = self.for_studio if is_studio(path) else self.for_page
         await limited(scope, receive, send)

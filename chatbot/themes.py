@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 
 @dataclass(frozen=True)
@@ -261,6 +261,6 @@ def get_label(field: str, code: str, lang: str) -> str:
     return find_option(field, code).label(lang)
 
 
-def detect_lang(text: str) -> str:
+def detect_lang(text: str) -> Literal["ko", "en"]:
     """ "ko" if any Hangul is there, else "en"."""
     return "ko" if re.search("[\uac00-\ud7a3\u1100-\u11ff\u3131-\u318e]", text) else "en"
