@@ -160,7 +160,7 @@ class _Api:
 
     async def health(self) -> dict[str, Any]:
         """Always 200 while the application answers: where the engine stands is in the body."""
-        status = self._service.engine.status()
+        status = self._service.status()
         production = self._service.production()
         return {
             "status": _HEALTH[status.state],

@@ -52,7 +52,7 @@ class Metrics:
         )
         running.set_function(lambda: self._service.limits.num_running)
         ready = Gauge("ecoloop_engine_ready", "1 when the engine is ready.", registry=self.registry)
-        ready.set_function(lambda: self._service.engine.status().state == "ready")
+        ready.set_function(lambda: self._service.status().state == "ready")
 
     def count_turn(self, turn: Turn) -> None:
         """A turn was stored."""

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 from chatbot.conversation import count_message_tokens, estimate_tokens, fit_messages
-from chatbot.engines.base import AdapterRef, Engine, Sampling
+from chatbot.engines.base import AdapterRef, Engine, EngineStatus, Sampling
 from chatbot.errors import ChatError, NotYours
 from chatbot.feedback import check_correction, check_rating
 from chatbot.generation import Generation, PaceSettings
@@ -84,6 +84,7 @@ class ChatService:
         self.store = store
         self.engine = engine
         self.production = production
+        self.status = status or engine.status  # may wait for more than the engine itself
         self.settings = settings or ChatSettings()
         self.limits = AnswerLimits(self.settings.limits)
         self.observers: list[Callable[[Turn], None]] = []  # told of every stored turn, on the loop
@@ -121,7 +122,7 @@ class ChatService:
     def _check_ready(self) -> None:
         if self._is_closed:
             raise ChatError("shutting_down", "The application is shutting down.")
-        status = self.engine.status()
+        status = self.status()
         if status.state not in ("ready", "degraded"):
             raise ChatError("engine_not_ready", status.detail, retry_after_s=5)
 

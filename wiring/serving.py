@@ -21,14 +21,15 @@ Result = TypeVar("Result")
 class EngineServing:
     """Implements finetune.evaluate.Serving over an Engine that lives on `loop`."""
 
-    def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop, base_name: str) -> None:
         self._engine = engine
         self._loop = loop
+        self._base_name = base_name
 
     @property
     def base_model(self) -> str:
-        """Name of the base model, as training resolves it, too."""
-        return self._engine.base_model
+        """Name of the base model, which versions record: folders move, names do not."""
+        return self._base_name
 
     def _wait(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()

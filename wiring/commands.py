@@ -1,0 +1,178 @@
+"""The commands beside `chat`. Each is one short function over a Context; while the application
+runs, it carries them out itself (see control.py), so nothing ever writes beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+from finetune.curate import collect_feedback
+from finetune.dataset import freeze_dataset
+from finetune.registry import list_versions
+from wiring.context import Context
+
+EXIT_OK: Final = 0
+EXIT_FAILED: Final = 1
+EXIT_REFUSED: Final = 3  # the gate refused: nothing is broken, nothing changed
+
+Run = Callable[[Context, Namespace], int]
+
+
+@dataclass(frozen=True)
+class Command:
+    """One word after app.py."""
+
+    help: str
+    run: Run
+    add_arguments: Callable[[ArgumentParser], None] = field(default=lambda _parser: None)
+
+
+def say_result(
+    context: Context, arguments: Namespace, value: dict[str, Any], sentence: str
+) -> None:
+    """JSON for a scheduler, a sentence for a person."""
+    if arguments.json:
+        context.say(json.dumps(value, ensure_ascii=False, default=str))
+    else:
+        context.say(sentence)
+
+
+def _add_retrain(parser: ArgumentParser) -> None:
+    parser.add_argument("--recipe", help="training recipe (default: the setting `recipe`)")
+
+
+def _retrain(context: Context, arguments: Namespace) -> int:
+    """The whole loop; exit code 3 when the gate refuses the candidate."""
+    learning = context.learning()
+    learning.start_retrain(arguments.recipe or context.settings.recipe, actor="command line")
+    last = ""
+    while True:
+        progress = learning.retrain_progress()
+        line = f"{progress.fraction:4.0%} {progress.stage}: {progress.message}" if progress else ""
+        if line != last and not arguments.json:
+            context.say(line)
+        last = line
+        if progress and progress.stage in ("done", "failed", "cancelled"):
+            break
+        time.sleep(0.5)
+    newest = next(iter(list_versions(context.store)), None)
+    value = {"stage": progress.stage, "message": progress.message, "code": progress.code}
+    if progress.stage != "done" or newest is None:
+        say_result(context, arguments, value, progress.message)
+        return EXIT_FAILED
+    value |= {"version": newest.adapter.version, "outcome": newest.outcome}
+    say_result(context, arguments, value, f"{newest.adapter.version}: {newest.outcome}.")
+    return EXIT_OK if newest.outcome == "pass" else EXIT_REFUSED
+
+
+def _add_version(parser: ArgumentParser) -> None:
+    parser.add_argument("version", help="adapter version such as v0003, or base")
+    parser.add_argument("--reason", default="promoted by command", help="kept with the event")
+    parser.add_argument(
+        "--override", action="store_true", help="in spite of the gate; --reason is then required"
+    )
+
+
+def _promote(context: Context, arguments: Namespace) -> int:
+    """Let a version answer."""
+    version = None if arguments.version == "base" else arguments.version
+    context.learning().promote(
+        version, actor="command line", reason=arguments.reason, override=arguments.override
+    )
+    sentence = f"{version or 'The base model'} answers now."
+    say_result(context, arguments, {"production": version}, sentence)
+    return EXIT_OK
+
+
+def _roll_back(context: Context, arguments: Namespace) -> int:
+    """Return to the version before."""
+    version = context.learning().roll_back(actor="command line")
+    sentence = f"{version or 'The base model'} answers again."
+    say_result(context, arguments, {"production": version}, sentence)
+    return EXIT_OK
+
+
+def _versions(context: Context, arguments: Namespace) -> int:
+    """All adapter versions with their verdicts."""
+    rows = list_versions(context.store)
+    value = {
+        "versions": [
+            {
+                "version": row.adapter.version,
+                "is_production": row.is_production,
+                "outcome": row.outcome,
+                "figures": dict(row.figures),
+            }
+            for row in rows
+        ]
+    }
+    lines = [
+        f"{'*' if row.is_production else ' '} {row.adapter.version} {row.outcome}: "
+        f"{row.reasons[0] if row.reasons else ''}"
+        for row in rows
+    ]
+    say_result(context, arguments, value, "\n".join(lines) or "There is no version yet.")
+    return EXIT_OK
+
+
+def _dataset(context: Context, arguments: Namespace) -> int:
+    """Freeze the accepted examples."""
+    frozen = freeze_dataset(context.store, context.settings.data_dir)
+    value = {
+        "dataset_id": frozen.dataset_id,
+        "path": frozen.path,
+        "num_train": frozen.num_train,
+        "num_validation": frozen.num_validation,
+    }
+    sentence = (
+        f"Dataset {frozen.dataset_id}: {frozen.num_train} rows to train on, "
+        f"{frozen.num_validation} to validate, in {frozen.path}."
+    )
+    say_result(context, arguments, value, sentence)
+    return EXIT_OK
+
+
+def _collect(context: Context, arguments: Namespace) -> int:
+    """Turn new feedback into pending examples."""
+    result = collect_feedback(context.store)
+    sentence = (
+        f"{result.num_new} new examples are pending, {result.num_withdrawn} were withdrawn, "
+        f"{result.num_without_consent} have no consent for training."
+    )
+    say_result(context, arguments, asdict(result), sentence)
+    return EXIT_OK
+
+
+COMMANDS: Final[dict[str, Command]] = {
+    "retrain": Command("dataset, training, evaluation, gate, promotion", _retrain, _add_retrain),
+    "dataset": Command("freeze the accepted examples into a dataset version", _dataset),
+    "curate": Command("turn new feedback into pending examples", _collect),
+    "versions": Command("list the adapter versions with their verdicts", _versions),
+    "promote": Command("let a version answer", _promote, _add_version),
+    "rollback": Command("return to the version that answered before", _roll_back),
+}
+
+
+def run_command(context: Context, name: str, arguments: Namespace) -> int:
+    """Run one command; errors with a code become their sentence and exit code 1."""
+    try:
+        return COMMANDS[name].run(context, arguments)
+    except Exception as error:
+        if not hasattr(error, "code"):
+            raise
+        value = {"error": getattr(error, "code", ""), "message": str(error)}
+        say_result(context, arguments, value, str(error))
+        return EXIT_FAILED
+
+
+def run_plain(context: Context, name: str, values: dict[str, Any]) -> int:
+    """Run a command whose arguments came as JSON types."""
+    if name not in COMMANDS:
+        context.say(f"There is no command {name!r}.")
+        return EXIT_FAILED
+    return run_command(context, name, Namespace(**values))

@@ -1,0 +1,203 @@
+"""The learning wing as buttons and commands use it: one retrain at a time, in its own thread."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from chatbot.engines.base import AdapterRef
+from chatbot.ui.parts import Blocker
+from feedback_store.records import ExampleFilter
+from feedback_store.store import Store
+from finetune.curate import collect_feedback
+from finetune.evaluate import EvaluationSettings, Serving
+from finetune.loop import LoopSettings, Outcome, retrain
+from finetune.progress import Control, LoopProgress
+from finetune.recipe import list_recipes, load_recipe
+from finetune.registry import locate_version, production_version
+from finetune.swap import Promotion, Reconciled, promote_live, reconcile, roll_back_live
+
+logger = logging.getLogger(__name__)
+
+
+class LearningError(RuntimeError):
+    """A button cannot be obeyed now. `code` is stable, the message is a sentence."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class LearningSettings:
+    """What a retrain needs before it may start, and how it decides."""
+
+    recipe: str = "balanced"
+    min_examples: int = 20
+    auto_promote: bool = True
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+
+
+class LearningSide:
+    """Implements chatbot.ui.parts.Learning. Promotions and rollbacks happen one after another."""
+
+    def __init__(
+        self,
+        store: Store,
+        data_dir: Path,
+        serving: Serving,
+        settings: LearningSettings,
+        is_engine_ready: Callable[[], bool],
+    ) -> None:
+        self._store = store
+        self._data_dir = data_dir
+        self._serving = serving
+        self._settings = settings
+        self._is_engine_ready = is_engine_ready
+        self._swap_lock = threading.Lock()
+        self._start_lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._cancel = threading.Event()
+        self._progress: LoopProgress | None = None
+        self._live: AdapterRef | None = None
+
+    # --- which version answers ------------------------------------------------------------------
+
+    def live(self) -> AdapterRef | None:
+        """The adapter that turns use now: the alias, once the engine is proven to have it."""
+        return self._live
+
+    def production(self) -> str | None:
+        """The version that should answer; None is the base model."""
+        return production_version(self._store)
+
+    def _follow_alias(self) -> None:
+        version = production_version(self._store)
+        self._live = (
+            AdapterRef(version, locate_version(self._store, version).resolve()) if version else None
+        )
+
+    def reconcile(self, *, is_start: bool = False) -> Reconciled:
+        """Make the engine match the alias, then let turns use it."""
+        with self._swap_lock:
+            result = reconcile(self._store, self._data_dir, self._serving, is_start=is_start)
+            self._follow_alias()
+        for note in result.notes:
+            logger.warning("%s", note)
+        return result
+
+    def promote(
+        self, version: str | None, *, actor: str, reason: str, override: bool = False
+    ) -> None:
+        """Load, prove and warm the version, then let it answer."""
+        with self._swap_lock:
+            promotion = Promotion(actor, reason, override)
+            promote_live(self._store, self._serving, version, promotion)
+            self._follow_alias()
+
+    def roll_back(self, *, actor: str) -> str | None:
+        """Back to the version that answered before."""
+        with self._swap_lock:
+            roll_back_live(self._store, self._serving, actor)
+            self._follow_alias()
+        return self.production()
+
+    # --- retrain --------------------------------------------------------------------------------
+
+    def recipes(self) -> Sequence[str]:
+        """The recipe that is set, then the other presets."""
+        names = list_recipes()
+        first = self._settings.recipe
+        return (first, *(name for name in names if name != first))
+
+    def num_accepted(self) -> int:
+        """Examples that the next dataset would hold."""
+        return self._store.count_examples(ExampleFilter(state="accepted"))
+
+    def blockers(self) -> Sequence[Blocker]:
+        """What is missing before a retrain can start."""
+        found = []
+        have, need = self.num_accepted(), self._settings.min_examples
+        if have < need:
+            message = f"{have} examples are accepted; a retrain needs at least {need}."
+            found.append(Blocker("too_few_examples", message, have, need))
+        if not self._is_engine_ready():
+            found.append(Blocker("engine_not_ready", "The engine is still warming up."))
+        if self.is_running():
+            found.append(Blocker("already_running", "A retrain is running already."))
+        return found
+
+    def is_running(self) -> bool:
+        """Whether a retrain runs now."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def start_retrain(self, recipe: str, *, actor: str) -> None:
+        """Begin in the background; raises LearningError or RecipeError when it cannot."""
+        with self._start_lock:
+            if blockers := self.blockers():
+                raise LearningError(blockers[0].code, blockers[0].message)
+            load_recipe(recipe)
+            self._cancel = threading.Event()
+            self._progress = LoopProgress("dataset", "Starting.", 0.0)
+            self._thread = threading.Thread(
+                target=self._retrain_in_thread, args=(recipe, actor), name="retrain", daemon=True
+            )
+            self._thread.start()
+
+    def _retrain_in_thread(self, recipe: str, actor: str) -> None:
+        try:
+            self.retrain(recipe, actor=actor)
+        except Exception as error:  # noqa: BLE001
+            # The loop has reported it as progress; the button shows it from there.
+            logger.info("The retrain ended early: %s", error)
+
+    def retrain(self, recipe: str, *, actor: str) -> Outcome:
+        """The whole loop in this thread; turns follow the alias before it says done."""
+        settings = LoopSettings(
+            actor=actor,
+            auto_promote=self._settings.auto_promote,
+            evaluation=self._settings.evaluation,
+        )
+        control = Control(self._on_progress, self._cancel)
+        return retrain(
+            self._store, self._data_dir, self._serving, load_recipe(recipe), settings, control
+        )
+
+    def _on_progress(self, progress: LoopProgress) -> None:
+        if progress.stage == "done":
+            # Whoever reads "done" must find the promoted version answering.
+            with self._swap_lock:
+                self._follow_alias()
+        self._progress = progress
+
+    def cancel_retrain(self) -> None:
+        """Ask the running retrain to end."""
+        self._cancel.set()
+
+    def stop(self, timeout_s: float) -> None:
+        """End a running retrain before the application ends; its training can be resumed."""
+        self.cancel_retrain()
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+
+    def retrain_progress(self) -> LoopProgress | None:
+        """Where the current or the last retrain stands."""
+        return self._progress
+
+    def log_tail(self, num_lines: int) -> Sequence[str]:
+        """The last lines of the newest training's log."""
+        runs = self._store.list_runs(1)
+        path = self._data_dir / "runs" / runs[0].run_id / "log.txt" if runs else None
+        if path is None or not path.exists():
+            return ()
+        with path.open("rb") as log:
+            log.seek(max(0, path.stat().st_size - 64_000))
+            lines = log.read().decode("utf-8", "replace").replace("\r", "\n").splitlines()
+        return lines[-num_lines:]
+
+    def collect(self) -> int:
+        """New feedback becomes pending examples."""
+        return collect_feedback(self._store).num_new

@@ -1,0 +1,198 @@
+"""The application while it serves: the page at once, the engine warming up behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import secrets
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import uvicorn
+from fastapi import FastAPI
+from starlette.requests import Request
+
+from chatbot.api import build_api
+from chatbot.engines.base import Sampling
+from chatbot.guards import GuardSettings, install_guards
+from chatbot.identity import AccessSettings, Identity, hash_password, load_secret
+from chatbot.login import build_login
+from chatbot.service import ChatService, ChatSettings
+from chatbot.ui.layout import mount
+from chatbot.ui.parts import Parts, UiSettings
+from feedback_store.store import Store
+from settings import Settings, SettingsError
+from wiring.commands import run_plain
+from wiring.context import Context
+from wiring.control import Say, build_control, make_token
+from wiring.engines import find_base_model
+from wiring.runtime import Runtime
+
+logger = logging.getLogger(__name__)
+
+TUNNEL_TIMEOUT_S: Final = 20.0
+LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Take the port before anything else is started; raises SettingsError when it is in use."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    taken = socket.socket(family, socket.SOCK_STREAM)
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        taken.bind((host, port))
+    except OSError as error:
+        taken.close()
+        raise SettingsError(_explain_bind(host, port, error)) from error
+    return taken
+
+
+def _explain_bind(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"Port {port} is in use by another program. Choose another one with --port {port + 1}, "
+            "or end that program."
+        )
+    return f"The address {host}:{port} cannot be used: {error.strerror}. Change --host or --port."
+
+
+def is_reachable(settings: Settings) -> bool:
+    """Whether anyone but this machine can come."""
+    return settings.share or settings.host not in LOOPBACK
+
+
+def make_access(settings: Settings, say: Callable[[str], None]) -> AccessSettings:
+    """Once reachable from outside the studio always has a password; one is made if none is set."""
+    if not is_reachable(settings) and not settings.admin_password:
+        return AccessSettings()
+    password = settings.admin_password
+    if not password:
+        password = secrets.token_urlsafe(9)
+        say(f"Password of the studio, shown once: {password}")
+    try:
+        return AccessSettings(is_login_required=True, admin_password_hash=hash_password(password))
+    except ValueError as error:
+        raise SettingsError(f"admin_password: {error}") from error
+
+
+class Application:
+    """One life of the served application: everything it holds, and the order of its end."""
+
+    def __init__(self, settings: Settings, store: Store, say: Callable[[str], None]) -> None:
+        self.settings = settings
+        self.store = store
+        self.say = say
+        self.runtime = Runtime(settings, store, find_base_model(settings))
+        self.chat = ChatService(
+            store,
+            self.runtime.engine,
+            self.runtime.production,
+            _chat_settings(settings),
+            status=self.runtime.status,
+        )
+        secret = load_secret(settings.data_dir / "cookie.key")
+        self.identity = Identity(secret, make_access(settings, say))
+        self.token = make_token()
+
+    def build(self) -> FastAPI:
+        """All routes of the application, in the order in which they are asked."""
+        app = FastAPI(
+            title=self.settings.title, root_path=self.settings.root_path, lifespan=self._life
+        )
+        app.include_router(build_api(self.chat, self.identity))
+        app.include_router(build_login(self.identity))
+        app.include_router(build_control(self.token, self._run_command))
+        mount(app, self._parts())
+        install_guards(app, self.identity, GuardSettings(self.settings.cors_origins))
+        return app
+
+    def _parts(self) -> Parts:
+        reachable = is_reachable(self.settings)
+        return Parts(
+            chat=self.chat,
+            store=self.store,
+            engine_status=self.runtime.status,
+            learning=self.runtime.learning,
+            identify=self._identify,
+            settings=UiSettings(
+                title=self.settings.title,
+                lang=self.settings.lang,
+                public_arena=self.settings.public_arena,
+                open_studio=not reachable,
+                login_path="/studio/login",
+            ),
+        )
+
+    def _identify(self, request: Request) -> tuple[str, bool]:
+        person_id = self.identity.person_of(request) or ""
+        return person_id, self.identity.role_of(request) == "admin"
+
+    def _run_command(self, name: str, values: dict[str, Any], say: Say) -> int:
+        context = Context(self.settings, self.store, say, lambda: self.runtime.learning)
+        return run_plain(context, name, values)
+
+    @asynccontextmanager
+    async def _life(self, _app: FastAPI) -> AsyncIterator[None]:
+        await self.runtime.start()
+        try:
+            yield
+        finally:
+            await self.chat.close()
+            await self.runtime.stop()
+
+
+def _chat_settings(settings: Settings) -> ChatSettings:
+    sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens)
+    return ChatSettings(sampling=sampling)
+
+
+async def serve(settings: Settings, say: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM. Raises SettingsError before anything is started."""
+    listening = bind(settings.host, settings.port)
+    with Store.open(settings.data_dir) as store:
+        application = Application(settings, store, say)
+        server = uvicorn.Server(
+            uvicorn.Config(
+                application.build(),
+                log_level="warning",
+                timeout_graceful_shutdown=10,
+                proxy_headers=False,
+                server_header=False,
+            )
+        )
+        url = f"http://{settings.host}:{settings.port}"
+        local = f"http://127.0.0.1:{settings.port}" if settings.host == "0.0.0.0" else url
+        store.describe_owner(url=local, control_token=application.token)
+        say(f"Open {local} in a browser. The engine warms up meanwhile.")
+        if settings.share:
+            asyncio.get_running_loop().run_in_executor(None, share, settings.port, say)
+        await server.serve(sockets=[listening])
+
+
+def share(port: int, say: Callable[[str], None]) -> None:
+    """Say the public link; without a way out say so in one sentence and go on locally."""
+    from gradio.networking import setup_tunnel
+
+    links: list[str] = []
+
+    def open_tunnel() -> None:
+        try:
+            token = secrets.token_urlsafe(32)
+            links.append(setup_tunnel("127.0.0.1", port, token, None, None))
+        except Exception as error:  # noqa: BLE001  a library's download, socket or exit code
+            logger.info("No tunnel: %s", error)
+
+    opening = threading.Thread(target=open_tunnel, daemon=True)
+    opening.start()
+    opening.join(TUNNEL_TIMEOUT_S)
+    if links:
+        say(f"Public link, open to everybody who has it: {links[0]}")
+    else:
+        say(
+            "No public link: Gradio's share server cannot be reached from here. "
+            "The page works on this machine."
+        )
