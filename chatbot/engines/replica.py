@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Final
 
 from chatbot.engines.base import EngineError, EngineState
+from chatbot.engines.in_flight import InFlight
 from chatbot.engines.upstream import Upstream
 from chatbot.engines.vllm_server import VllmServer, VllmSettings
 
@@ -44,7 +45,7 @@ class Replica:
         self.upstream = Upstream(url or "", settings.api_key, settings.timeouts)
         self.state: EngineState = "stopped"
         self.detail = "The engine is stopped."
-        self.in_flight = 0
+        self.in_flight = InFlight()
 
     def start(self) -> None:
         """Begin to watch; returns at once."""

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import aclosing, contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from chatbot.engines.base import (
     AdapterRef,
@@ -22,24 +21,16 @@ from chatbot.engines.base import (
     Probe,
     Sampling,
 )
+from chatbot.engines.loaded import LoadedAdapter, LoadedAdapters
+from chatbot.engines.model_config import find_context_window
 from chatbot.engines.probe import check_adapter_folder, compare
 from chatbot.engines.replica import Replica
 from chatbot.engines.upstream import Upstream, build_chat_request
-from chatbot.engines.vllm_server import VllmSettings, context_window
+from chatbot.engines.vllm_server import VllmSettings
 from chatbot.prompts import Message
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass
-class _Loaded:
-    """An adapter that was proved, and the answers that it is giving now."""
-
-    ref: AdapterRef
-    probe: Probe
-    in_flight: int = 0
-    is_leaving: bool = False
-    is_idle: asyncio.Event = field(default_factory=asyncio.Event)
+_END_GRACE_S: Final = 5.0  # for a server without answers in flight; it took 0.4 s
 
 
 class VllmEngine:
@@ -47,11 +38,10 @@ class VllmEngine:
 
     def __init__(self, settings: VllmSettings) -> None:
         self._settings = settings
-        self._adapters: dict[str, _Loaded] = {}
-        self._lost: dict[str, str] = {}  # adapters that a restart could not bring back, and why
+        self._adapters = LoadedAdapters()
         self._loading = asyncio.Lock()
         self._changed = asyncio.Event()
-        self._context_window = context_window(settings)
+        self._context_window = find_context_window(settings.model, settings.max_model_len)
         self._replicas = [
             Replica(settings, url, self._on_ready, self._on_change)
             for url in (settings.url or (None,))
@@ -74,12 +64,9 @@ class VllmEngine:
 
     async def stop(self) -> None:
         """Let answers in flight end, up to the grace, then end the server."""
-        deadline = asyncio.get_running_loop().time() + self._settings.shutdown_grace_s
-        while any(replica.in_flight for replica in self._replicas):
-            if asyncio.get_running_loop().time() > deadline:
-                break
-            await asyncio.sleep(0.05)
-        await asyncio.gather(*(replica.stop(grace_s=5.0) for replica in self._replicas))
+        grace_s = self._settings.shutdown_grace_s
+        await asyncio.gather(*(item.in_flight.wait_idle(grace_s) for item in self._replicas))
+        await asyncio.gather(*(item.stop(_END_GRACE_S) for item in self._replicas))
 
     def status(self) -> EngineStatus:
         """Where the engine stands, without waiting."""
@@ -89,8 +76,8 @@ class VllmEngine:
         state, detail = shown.state, shown.detail
         if ready and shown.state != "ready":
             state = "degraded"
-        elif self._lost and state == "ready":
-            state, detail = "degraded", next(iter(self._lost.values()))
+        elif self._adapters.lost and state == "ready":
+            state, detail = "degraded", next(iter(self._adapters.lost.values()))
         log_path = None if self._settings.url else self._settings.log_path
         return EngineStatus(state, detail, self.base_model, log_path)
 
@@ -115,85 +102,50 @@ class VllmEngine:
         adapter: str | None,
         sampling: Sampling,
         schema: dict[str, Any] | None,
-    ) -> AsyncIterator[Chunk]:
+    ) -> AsyncGenerator[Chunk]:
         """Generate with the named adapter (None: the base). Closing the iterator stops it."""
         kwargs = self._settings.chat_template_kwargs
         body = build_chat_request(messages, adapter, sampling, schema, kwargs)
-        with self._busy_adapter(adapter), self._busy_replica() as upstream:
-            async with aclosing(upstream.stream(body)) as chunks:
+        replica = self._least_busy()
+        with self._adapters.answering(adapter), replica.in_flight.hold():
+            async with aclosing(replica.upstream.stream(body)) as chunks:
                 async for chunk in chunks:
                     yield chunk
 
     async def load(self, adapter: AdapterRef) -> Probe:
         """Load on every server and prove that it changes something; all or nothing."""
         async with self._loading:
-            known = self._adapters.get(adapter.name)
-            if known and known.ref.path == adapter.path and not known.is_leaving:
+            if known := self._adapters.find(adapter):
                 return known.probe
-            if known or adapter.name == "base":
-                raise EngineError(
-                    "bad_adapter",
-                    f"The name {adapter.name} is taken. An adapter's name is never used again; "
-                    "publish a new version.",
-                )
             await asyncio.to_thread(check_adapter_folder, adapter, self._settings.max_lora_rank)
             replicas = self._ready()
             if not replicas:
                 raise EngineError("not_ready", self.status().detail)
             probe = await self._load_on_all(adapter, [item.upstream for item in replicas])
-            self._adapters[adapter.name] = _Loaded(adapter, probe)
+            self._adapters.add(adapter, probe)
             return probe
 
     async def unload(self, name: str) -> None:
         """Forget the name once its answers in flight are done. Unknown names are no error."""
-        known = self._adapters.get(name)
-        if not known:
+        if not await self._adapters.wait_idle(name):
             return
-        known.is_leaving = True
-        while known.in_flight:
-            known.is_idle.clear()
-            await known.is_idle.wait()
         async with self._loading:
-            if self._adapters.get(name) is known:
-                for replica in self._ready():
-                    await replica.upstream.unload(name)
-                del self._adapters[name]
+            for replica in self._ready():
+                await replica.upstream.unload(name)
+            self._adapters.drop(name)
 
     async def loaded(self) -> tuple[AdapterRef, ...]:
         """Adapters that answer now, without the base."""
-        return tuple(item.ref for item in self._adapters.values() if not item.is_leaving)
+        return self._adapters.refs()
 
     def _ready(self) -> list[Replica]:
         return [replica for replica in self._replicas if replica.state == "ready"]
 
-    @contextmanager
-    def _busy_adapter(self, name: str | None) -> Iterator[None]:
-        if name is None:
-            yield
-            return
-        known = self._adapters.get(name)
-        if not known or known.is_leaving:
-            reason = self._lost.get(name, f"Adapter {name} is not loaded.")
-            raise EngineError("unknown_adapter", reason)
-        known.in_flight += 1
-        try:
-            yield
-        finally:
-            known.in_flight -= 1
-            if not known.in_flight:
-                known.is_idle.set()
-
-    @contextmanager
-    def _busy_replica(self) -> Iterator[Upstream]:
+    def _least_busy(self) -> Replica:
         ready = self._ready()
         if not ready:
             raise EngineError("not_ready", self.status().detail)
-        replica = min(ready, key=lambda item: item.in_flight)
-        replica.in_flight += 1
-        try:
-            yield replica.upstream
-        finally:
-            replica.in_flight -= 1
+        return min(ready, key=lambda item: item.in_flight.count)
 
     async def _load_on_all(self, adapter: AdapterRef, upstreams: Sequence[Upstream]) -> Probe:
         try:
@@ -219,25 +171,25 @@ class VllmEngine:
         if self._settings.url:
             await self._adopt([(model.name, model.root) for model in models if model.is_adapter])
         async with self._loading:
-            self._lost.clear()
-            for known in list(self._adapters.values()):
+            self._adapters.lost.clear()
+            for known in self._adapters.all():
                 await self._bring_back(known, replica)
 
     async def _adopt(self, served: Sequence[tuple[str, str]]) -> None:
         """Adapters that a server at a URL has from an earlier run of ours."""
+        known = {ref.name for ref in self._adapters.refs()}
         for name, root in served:
-            if name not in self._adapters and Path(root).is_absolute():
-                self._adapters[name] = _Loaded(AdapterRef(name, Path(root)), Probe(0.0, 0))
+            if name not in known and Path(root).is_absolute():
+                self._adapters.add(AdapterRef(name, Path(root)), Probe(0.0, 0))
 
-    async def _bring_back(self, known: _Loaded, replica: Replica) -> None:
+    async def _bring_back(self, known: LoadedAdapter, replica: Replica) -> None:
         try:
             known.probe = await self._load_on(known.ref, replica.upstream)
         except EngineError as error:
             if error.code not in ("bad_adapter", "no_effect"):
                 raise
             logger.warning("Adapter %s did not come back: %s", known.ref.name, error)
-            self._lost[known.ref.name] = str(error)
-            del self._adapters[known.ref.name]
+            self._adapters.drop(known.ref.name, str(error))
 
     def _on_change(self) -> None:
         self._changed.set()

