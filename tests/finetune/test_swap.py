@@ -189,9 +189,9 @@ def run_points(work_dir: Path, first: int, step: int) -> list[str]:
 
 
 def test_the_invariants_hold_when_killed_at_points_all_over(tmp_path: Path) -> None:
-    told = run_points(tmp_path, 0, 60)
+    told = run_points(tmp_path, 0, 150)
     assert len(told) == 1, told
-    assert int(told[0].split()[0]) > 10
+    assert int(told[0].split()[0]) > 5
 
 
 @pytest.mark.slow
