@@ -152,7 +152,7 @@ def _check_category(row: _Row) -> Iterator[Flag]:
         return
     text = " ".join(row.texts).casefold()
     option = next((option for option in FIELDS["category"] if option.code == category), None)
-    if option is None or any(word in text for word in option.words):
+    if option is None or any(word in text for word in (option.ko, *option.words)):
         return
     if not catalog_judge().fits(text, category):
         likelier = catalog_judge().rank(text)[0]

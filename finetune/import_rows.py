@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass, replace
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from chatbot.prompts import system_message
 from chatbot.recommendation import canonical
 from chatbot.themes import detect_lang
-from feedback_store.records import Lang, NewExample
+from feedback_store.records import NewExample
 from finetune.checks import DEFAULT_CHECKS, CheckSettings, check_example
 from finetune.encodings import undo_misdecoding
 from finetune.repair import repair
 from finetune.row_mapping import ColumnMapping, Messages, RowError, RowParts, map_row
 from finetune.source_files import SourceRow
 
+_ESCAPED_HANGUL: Final = re.compile(r"\\u(?:a[c-f]|[bc][0-9a-f]|d[0-7])[0-9a-f]{2}", re.I)
 _EXCERPT: Final = 500  # characters of a rejected row
 
 
@@ -81,11 +83,11 @@ def make_example(parts: RowParts, source: str, checks: CheckSettings) -> NewExam
     """The example of a mapped row."""
     answer, messages = undo_misdecoding(parts.answer), _undo(parts.messages)
     repairs = ["encoding"] if (answer, messages) != (parts.answer, parts.messages) else []
-    completion, lang = answer.strip(), detect_lang(answer)
+    completion = answer.strip()
     rejected = undo_misdecoding(parts.rejected).strip() if parts.rejected else None
     if checks.answer_format == "recommendation":
         completion, names = _read_answer(answer)
-        messages = _complete_prompt(messages, lang)
+        messages = _complete_prompt(messages, detect_lang(completion))
         rejected = _read_answer(rejected)[0] if rejected else None
         repairs += names
     example = NewExample(
@@ -95,7 +97,7 @@ def make_example(parts: RowParts, source: str, checks: CheckSettings) -> NewExam
         original_text=parts.answer,
         conversation_id=_group(messages),
         person_id=f"import:{source}"[:200],
-        lang=cast(Lang, lang),
+        lang=detect_lang(completion),
         location=parts.options.get("location", ""),
         work_type=parts.options.get("work_type", ""),
         category=parts.options.get("category", ""),
@@ -112,12 +114,17 @@ def _excerpt(value: Any) -> str:
         return repr(type(value))
 
 
+def _guess_lang(value: Any) -> str:
+    """The language of a row before its answer is read, which may be written in escapes."""
+    text = _excerpt(value)
+    return "ko" if _ESCAPED_HANGUL.search(text) else detect_lang(text)
+
+
 def _make_row(row: SourceRow, source: str, settings: RowSettings) -> Made:
     if row.reason:
         return Reject(row.line, "unreadable", row.reason, "")
     try:
-        lang = detect_lang(_excerpt(row.value))
-        parts = map_row(row.value, lang, settings.columns)
+        parts = map_row(row.value, _guess_lang(row.value), settings.columns)
         return MadeExample(row.line, make_example(parts, source, settings.checks), parts.kind)
     except RowError as error:
         return Reject(row.line, error.code, str(error), _excerpt(row.value))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from chatbot.prompts import base_info_message
-from chatbot.themes import FIELDS, BaseInfo, Option, UnknownOption, find_option
+from chatbot.themes import FIELDS, BaseInfo, UnknownOption, find_option
 
 Messages = tuple[dict[str, str], ...]
 
@@ -173,9 +173,7 @@ def _map_recommendation(row: Mapping[str, Any]) -> RowParts | None:
     parts = {"recommend": row["recommend"], "challenges": row["challenges"]}
     answer = json.dumps(parts, ensure_ascii=False)
     prompt = next((row[key] for key in _PROMPT_KEYS if row.get(key)), "")
-    return RowParts(
-        "recommendation", _prompt_messages(prompt), json.dumps(answer, ensure_ascii=False)
-    )
+    return RowParts("recommendation", _prompt_messages(prompt), answer)
 
 
 def _map_pair(row: Mapping[str, Any]) -> RowParts | None:
@@ -242,22 +240,16 @@ def _to_code(name: str, value: str) -> str:
         return ""
 
 
-def _names(option: Option) -> tuple[str, ...]:
-    """What names an option beyond doubt; one syllable or a short English word does not."""
-    return tuple(word for word in option.words[:2] if len(word) > 1 and not word.isascii())
-
-
 def read_options(text: str) -> dict[str, str]:
     """Location, work type and category that a prompt names: in its labelled lines, else the one
-    option whose words it uses.
+    option whose Korean name it uses (a name of one syllable is in too many other words).
     """
     found: dict[str, str] = {}
     labels = [line.partition(":")[2].strip() for line in text.splitlines() if ":" in line]
-    lowered = text.casefold()
     for name, options in FIELDS.items():
         codes = {_to_code(name, label) for label in labels} - {""}
         if not codes:
-            codes = {o.code for o in options if any(word in lowered for word in _names(o))}
+            codes = {o.code for o in options if len(o.ko) > 1 and o.ko in text}
         if len(codes) == 1:
             found[name] = codes.pop()
     return found
