@@ -79,6 +79,7 @@ class ChatService:
         production: Callable[[], AdapterRef | None],
         settings: ChatSettings | None = None,
         *,
+        status: Callable[[], EngineStatus] | None = None,
         count_tokens: Callable[[str], int] = estimate_tokens,
     ) -> None:
         self.store = store
