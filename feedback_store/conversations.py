@@ -45,7 +45,7 @@ def list_conversations(
         )
         parameters.append(before)
     if query and query.strip():
-        owner = facet("person", person_id)
+        owner = facet("person_id", person_id)
         match = build_match(connection, "turn_search", [owner], query, (None, None))
         where.append(
             "(instr(lower(title), ?) OR conversation_id IN (SELECT conversation_id FROM turns "

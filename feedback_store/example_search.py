@@ -20,7 +20,7 @@ from feedback_store.search import (
     text_tokens,
 )
 from feedback_store.sqlite import Connection, Row
-from feedback_store.turns import plain_text
+from feedback_store.turn_search import plain_text
 
 _FACETS: Final = (
     "state",

@@ -7,9 +7,9 @@ from feedback_store.errors import NotFound
 from feedback_store.examples import rate_examples
 from feedback_store.records import Conversation, Feedback, NewFeedback, Turn
 from feedback_store.rows import from_row, insert, now, to_row
-from feedback_store.search import write_tokens
 from feedback_store.sqlite import Connection, fetch_all, fetch_one
-from feedback_store.turns import get_turn, opinion_tokens
+from feedback_store.turn_search import opinion_tokens, write_opinion
+from feedback_store.turns import get_turn
 
 
 def set_feedback(connection: Connection, feedback: NewFeedback) -> Feedback:
@@ -23,8 +23,7 @@ def set_feedback(connection: Connection, feedback: NewFeedback) -> Feedback:
         (row["turn_id"], row["person_id"]),
     )
     row["feedback_id"] = insert(connection, "feedback", row)
-    after = opinion_tokens(connection, row["turn_id"])
-    write_tokens(connection, "turn_search", row["turn_id"], before, after)
+    write_opinion(connection, row["turn_id"], before)
     rate_examples(connection, row["turn_id"], row["person_id"], row["rating"] or "")
     return from_row(Feedback, row)
 

@@ -235,6 +235,7 @@ def _create_search(db: Database) -> None:
         for statement in _SEARCH.format(index=index).split(";\n"):
             if statement.strip():
                 db.execute(statement)
+    db.execute("INSERT INTO counters (name, value) VALUES ('turns_indexed', 0)")
 
 
 MIGRATIONS: Final[tuple[Callable[[Database], None], ...]] = (_create_records, _create_search)

@@ -12,6 +12,7 @@ change to `text_tokens` or `facet` needs a migration that rebuilds the index.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ Index = Literal["turn_search", "example_search"]
 _TABLES: Final = {"turn_search": ("turns", "turn_id"), "example_search": ("examples", "example_id")}
 
 _JOINED = "가-힣\u3040-\u30ff\u4e00-\u9fff"  # Hangul, kana, Han: searched inside words too
-_WORD = re.compile(rf"([{_JOINED}]+)|[^\W_{_JOINED}]+")
+_WORD = re.compile(rf"([{_JOINED}]+)|([^\W_{_JOINED}]+)")
 
 EVERYTHING: Final = "=all"
 NO_ID: Final = 2**62  # above every id
@@ -60,15 +61,20 @@ def facet(name: str, value: object) -> str:
 def text_tokens(text: str) -> set[str]:
     """The tokens under which a text is found."""
     tokens: set[str] = set()
-    for found in _WORD.finditer(clean_text(text).casefold()):
-        word = found.group()
-        if found.group(1):
-            tokens.update(word)
-            tokens.update(map("".join, pairwise(word)))
-            tokens.update(map("".join, zip(word, word[1:], word[2:], strict=False)))
+    for joined, other in _WORD.findall(clean_text(text).casefold()):
+        if joined:
+            tokens.update(_parts(joined))
         else:
-            tokens.add(word)
+            tokens.add(other)
     return tokens
+
+
+@functools.lru_cache(maxsize=16_384)  # words repeat; this makes a write a third cheaper
+def _parts(word: str) -> frozenset[str]:
+    """Every run of one, two and three characters."""
+    pairs = map("".join, pairwise(word))
+    triples = map("".join, zip(word, word[1:], word[2:], strict=False))
+    return frozenset((*word, *pairs, *triples))
 
 
 def _quoted(token: str) -> str:
@@ -78,14 +84,12 @@ def _quoted(token: str) -> str:
 def query_terms(query: str) -> tuple[str, ...]:
     """What a person typed, as terms that must all match; the last letters of a word may lack."""
     terms: dict[str, None] = {}
-    for found in _WORD.finditer(clean_text(query).casefold()):
-        word = found.group()
-        if not found.group(1):
-            terms[_quoted(word) + (" *" if len(word) > 1 else "")] = None
-            continue
-        size = min(len(word), 3)
-        for start in range(len(word) - size + 1):
-            terms[_quoted(word[start : start + size])] = None
+    for joined, other in _WORD.findall(clean_text(query).casefold()):
+        if other:
+            terms[_quoted(other) + (" *" if len(other) > 1 else "")] = None
+        size = min(len(joined), 3)
+        for start in range(len(joined) - size + 1 if joined else 0):
+            terms[_quoted(joined[start : start + size])] = None
     return tuple(terms)
 
 

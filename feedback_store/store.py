@@ -19,6 +19,7 @@ from feedback_store import (
     examples,
     feedback,
     training,
+    turn_search,
     turns,
 )
 from feedback_store.lock import DataDirLock, read_owner
@@ -52,8 +53,10 @@ from feedback_store.records import (
     TurnHit,
     TurnSort,
 )
+from feedback_store.rows import to_row
 from feedback_store.schema import migrate
 from feedback_store.sqlite import Connection, connect, translated_errors
+from feedback_store.turn_search import TurnIndexing
 from feedback_store.writer import Writer
 
 DATABASE_NAME = "ecoloop.db"
@@ -70,7 +73,7 @@ class Store:
         self.data_dir = data_dir
         self.path = data_dir / DATABASE_NAME
         self._lock = lock
-        self._writer = Writer(connection, self.path)
+        self._writer = Writer(connection, self.path, TurnIndexing())
         self._readers = Readers(self.path)
 
     @classmethod
@@ -145,6 +148,11 @@ class Store:
         batches = [waiting[start : start + BATCH] for start in range(0, len(waiting), BATCH)]
         return sum(self._write(run, batch) for batch in batches)
 
+    def _finish_index(self) -> None:
+        """Take the turns that still wait into the search index."""
+        while self._read(turn_search.num_waiting):
+            self._write(turn_search.index_turns)
+
     # Conversations, turns and feedback
 
     def add_conversation(self, conversation: Conversation) -> Conversation:
@@ -170,6 +178,8 @@ class Store:
         limit: int = 30,
     ) -> list[Conversation]:
         """A person's conversations, last used first; before is the last id of the page above."""
+        if query:
+            self._finish_index()
         return self._read(conversations.list_conversations, person_id, query, before, limit)
 
     def search_turns(
@@ -182,11 +192,12 @@ class Store:
         limit: int = 50,
     ) -> Page[TurnHit]:
         """One page of turns with all the words and filters; after is the last page's next_key."""
-        return self._read(turns.search_turns, query, filter, sort, after, limit)
+        self._finish_index()
+        return self._read(turn_search.search_turns, query, filter, sort, after, limit)
 
     def add_turn(self, turn: NewTurn) -> Turn:
         """Keep a turn at the end of its conversation."""
-        return self._write(turns.add_turn, turn)
+        return self._write(turns.add_turn, to_row(turn))
 
     def get_turn(self, turn_id: int) -> Turn | None:
         """The turn, or None."""

@@ -2,6 +2,7 @@
 
 Each write is a function that gets the connection. A failing write is undone alone, by its
 savepoint; the others of its group are kept. A write returns only after its group is on disk.
+Chores, such as filling the search index, are done while no write waits, or when they are urgent.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from feedback_store.errors import Closed
+from feedback_store.errors import Closed, StoreError
 from feedback_store.sqlite import (
     Connection,
+    SQLiteError,
     immediate,
     is_corrupt,
     is_disk_full,
@@ -25,7 +27,18 @@ from feedback_store.sqlite import (
 
 Result = TypeVar("Result")
 
+QUIET_S = 0.02  # without a write, before chores begin: longer than the gap between two groups
 MAX_GROUP = 256  # writes per commit: enough to hide the fsync, few enough to keep waiting short
+
+
+class Chores(Protocol):
+    """Work that can wait."""
+
+    def are_urgent(self, connection: Connection) -> bool:
+        """Whether so much has piled up that some must be done even while writes wait."""
+
+    def do_some(self, connection: Connection) -> bool:
+        """Do a few milliseconds of it, in a transaction; whether more remains."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +51,11 @@ class _Job:
 class Writer:
     """Runs writes on its own thread and connection, in the order in which they came."""
 
-    def __init__(self, connection: Connection, path: Path) -> None:
+    def __init__(self, connection: Connection, path: Path, chores: Chores) -> None:
         self._connection = connection
         self._path = path
+        self._chores = chores
+        self._has_chores = True
         self._jobs: deque[_Job] = deque()
         self._changed = threading.Condition()
         self._is_closed = False
@@ -73,17 +88,22 @@ class Writer:
         return future.result()
 
     def _run(self) -> None:
-        while group := self._take_group():
-            if group[0].is_alone:
+        while not (self._is_closed and not self._jobs):
+            group = self._take_group(QUIET_S if self._has_chores else None)
+            if not group:
+                self._do_chores()
+            elif group[0].is_alone:
                 self._run_alone(group[0])
             else:
                 self._commit(group)
+                self._has_chores = True
+                if self._chores.are_urgent(self._connection):
+                    self._do_chores()
 
-    def _take_group(self) -> list[_Job]:
-        """What waits now and may share a commit; empty once closed and done."""
+    def _take_group(self, patience_s: float | None) -> list[_Job]:
+        """What waits and may share a commit; empty when nothing came in time, or once closed."""
         with self._changed:
-            while not self._jobs and not self._is_closed:
-                self._changed.wait()
+            self._changed.wait_for(lambda: self._jobs or self._is_closed, patience_s)
             group: list[_Job] = []
             while self._jobs and len(group) < MAX_GROUP:
                 if self._jobs[0].is_alone and group:
@@ -92,6 +112,13 @@ class Writer:
                 if group[0].is_alone:
                     break
             return group
+
+    def _do_chores(self) -> None:
+        try:
+            with immediate(self._connection):
+                self._has_chores = self._chores.do_some(self._connection)
+        except (SQLiteError, StoreError):
+            self._has_chores = False  # nobody waits for it: tried again after the next write
 
     def _run_alone(self, job: _Job) -> None:
         try:
