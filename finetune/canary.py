@@ -20,7 +20,6 @@ from finetune.sequential import Thumbs, evidence_better, evidence_worse, take_bl
 from finetune.swap import (
     CANARY,
     Promotion,
-    kept_versions,
     load_version,
     promote_live,
     warm_up,
@@ -90,15 +89,13 @@ def start_canary(store: Store, serving: Serving, version: str, promotion: Promot
     return store.set_alias(CANARY, version, actor=promotion.actor, reason=promotion.reason)
 
 
-def stop_canary(store: Store, serving: Serving, actor: str, reason: str) -> AliasEvent:
-    """End the trial; everyone talks with production again, answers in flight are finished."""
-    version = store.get_alias(CANARY)
-    if version is None:
+def stop_canary(store: Store, actor: str, reason: str) -> AliasEvent:
+    """End the trial; everyone talks with production again. The version stays loaded until the next
+    promotion, because answers of it may be in flight.
+    """
+    if store.get_alias(CANARY) is None:
         raise RegistryError("no_canary", "No version is on trial.")
-    event = store.set_alias(CANARY, None, actor=actor, reason=reason)
-    if version not in kept_versions(store):
-        serving.unload(version)
-    return event
+    return store.set_alias(CANARY, None, actor=actor, reason=reason)
 
 
 def is_chosen(version: str, person_id: str, share: float) -> bool:
@@ -167,13 +164,13 @@ def step_canary(store: Store, serving: Serving, settings: CanarySettings) -> Can
     Killed in between, the next step finishes: a version that is production is on no trial.
     """
     if store.get_alias(CANARY) is not None and canary_version(store) is None:
-        stop_canary(store, serving, _ACTOR, "It is production now.")
+        stop_canary(store, _ACTOR, "It is production now.")
     status = read_canary(store, settings)
     if status.decision == "worse":
-        stop_canary(store, serving, _ACTOR, status.message)
+        stop_canary(store, _ACTOR, status.message)
     elif status.decision == "better" and status.version and settings.auto_promote:
         # The gate was passed or overridden when the trial began; people have confirmed it.
         promotion = Promotion(_ACTOR, status.message, override=True)
         promote_live(store, serving, status.version, promotion)
-        stop_canary(store, serving, _ACTOR, status.message)
+        stop_canary(store, _ACTOR, status.message)
     return status

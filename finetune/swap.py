@@ -72,17 +72,17 @@ def warm_up(serving: Serving, version: str | None) -> None:
 
 
 def _tidy(store: Store, serving: Serving) -> None:
-    """Unload what was production once and is neither that, nor the way back, nor the canary."""
-    moved = store.list_alias_events(PRODUCTION, limit=1000)
-    once = {event.from_version for event in moved} | {event.to_version for event in moved}
+    """Unload what answered people once and is of no more use.
+
+    What answered until a moment ago stays: turns that chose it may be about to begin.
+    """
+    moves = store.list_alias_events(limit=1000)  # of production and of the canary, newest first
+    once = {event.from_version for event in moves} | {event.to_version for event in moves}
+    kept = {production_version(store), store.get_alias(CANARY), _way_back(store)}
+    kept |= {event.from_version for event in moves[:2]}
     for name in serving.loaded():
-        if name in once - kept_versions(store):
+        if name in once - kept:
             serving.unload(name)
-
-
-def kept_versions(store: Store) -> set[str | None]:
-    """What must stay loaded: production, the way back, and the version on trial."""
-    return {production_version(store), store.get_alias(CANARY), _way_back(store)}
 
 
 def _way_back(store: Store) -> str | None:

@@ -151,8 +151,12 @@ class FakeServing:
         self.voices: dict[str | None, Voice] = {None: VOICES[base_voice]}
         self.paths: dict[str, Path] = {}
         self.asked: list[GenerateRequest] = []
+        self.on_load: Callable[[str], None] = lambda name: None  # told of what was not loaded yet
 
     def load(self, name: str, path: Path) -> float:
+        if self.paths.get(name) == path:
+            return 0.25
+        self.on_load(name)
         weights = (path / "adapter_model.safetensors").read_text()
         if weights == "no-op":
             raise AdapterRefused("no_effect", f"{name} changes nothing: its tensors fit nowhere.")

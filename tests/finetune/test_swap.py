@@ -48,20 +48,27 @@ def test_the_version_before_stays_loaded_and_older_ones_go(
     store: Store, serving: FakeServing
 ) -> None:
     promote_three(store, serving)
-    assert set(serving.loaded()) == {"v0002", "v0003"}
+    assert set(serving.loaded()) == {"v0001", "v0002", "v0003"}
+    promote_live(store, serving, publish(store, "r4").version, BY_ADMIN)
+    assert set(serving.loaded()) == {"v0002", "v0003", "v0004"}
 
 
 def test_rolling_back_needs_no_new_load(store: Store, serving: FakeServing) -> None:
     promote_three(store, serving)
+    loads: list[str] = []
+    serving.on_load = loads.append
+    for version in ("v0002", "v0001", None):
+        roll_back_live(store, serving, "admin")
+        assert production_version(store) == version
+    assert loads == []
+
+
+def test_what_answered_a_moment_ago_stays_for_turns_that_chose_it(
+    store: Store, serving: FakeServing
+) -> None:
+    promote_three(store, serving)
     roll_back_live(store, serving, "admin")
-    assert production_version(store) == "v0002"
-    assert set(serving.loaded()) == {"v0002"}
-    roll_back_live(store, serving, "admin")
-    assert production_version(store) == "v0001"
-    assert set(serving.loaded()) == {"v0001"}
-    roll_back_live(store, serving, "admin")
-    assert production_version(store) is None
-    assert serving.loaded() == ()
+    assert "v0003" in serving.loaded()
 
 
 @pytest.mark.parametrize(("voice", "code"), [("no-op", "no_effect"), ("noise", "bad_adapter")])
