@@ -82,16 +82,21 @@ def start_run(
     with _STARTING:
         _refuse_second(store)
         job = _write_job(data_dir, dataset, recipe, base_model, settings)
-        run = Run(
-            run_id=job.run_id,
-            kind=recipe.kind,
-            state="queued",
-            dataset_id=dataset.dataset_id,
-            base_model=base_model if isinstance(base_model, str) else base_model.name,
-            recipe=adapted.to_dict(),
+        # The process first: a row without one would look like a run that died.
+        mark = spawn(run_dir_of(data_dir, job.run_id), settings.niceness, settings.num_processes)
+        return store.add_run(
+            Run(
+                run_id=job.run_id,
+                kind=recipe.kind,
+                state="running",
+                dataset_id=dataset.dataset_id,
+                base_model=base_model if isinstance(base_model, str) else base_model.name,
+                recipe=adapted.to_dict(),
+                pid=mark.pid,
+                process_started_at=mark.started_at,
+                started_at=current_time(),
+            )
         )
-        store.add_run(run)
-        return _launch(store, data_dir, run.run_id, settings)
 
 
 def _refuse_second(store: Store) -> None:
@@ -130,19 +135,6 @@ def _write_job(
     run_dir.mkdir(parents=True)
     job.write(run_dir)
     return job
-
-
-def _launch(store: Store, data_dir: Path, run_id: str, settings: RunSettings) -> Run:
-    mark = spawn(run_dir_of(data_dir, run_id), settings.niceness, settings.num_processes)
-    return store.update_run(
-        run_id,
-        state="running",
-        pid=mark.pid,
-        process_started_at=mark.started_at,
-        started_at=current_time(),
-        ended_at=None,
-        error=None,
-    )
 
 
 def _get_run(store: Store, run_id: str) -> Run:
@@ -281,4 +273,14 @@ def resume_run(
         _refuse_second(store)
         for name in (RESULT_FILE, _CANCEL_MARK):
             (run_dir / name).unlink(missing_ok=True)
-        return _launch(store, data_dir, run_id, settings or RunSettings())
+        settings = settings or RunSettings()
+        mark = spawn(run_dir, settings.niceness, settings.num_processes)
+        return store.update_run(
+            run_id,
+            state="running",
+            pid=mark.pid,
+            process_started_at=mark.started_at,
+            started_at=current_time(),
+            ended_at=None,
+            error=None,
+        )

@@ -1,0 +1,97 @@
+"""Load the base model and its tokenizer as they are served; torch is imported where it works."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from chatbot.base_models import find_pad_token
+from finetune.job import Base
+from finetune.preflight import TokenizerFacts
+from finetune.recipe import Recipe
+
+Device = Literal["cpu", "cuda", "mps"]
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Where it trains, and in which numbers."""
+
+    device: Device
+    precision: Literal["fp32", "bf16", "fp16"]
+    quantization: Literal["none", "nf4"] = "none"
+
+
+def choose_hardware(recipe: Recipe, wanted: str, quantization: str = "none") -> Hardware:
+    """bf16 where the hardware really has it (torch also counts emulation), fp16 on older cards,
+    fp32 without a card.
+    """
+    import torch
+
+    nf4: Literal["none", "nf4"] = "nf4" if "nf4" in (recipe.quantization, quantization) else "none"
+    if wanted in ("auto", "cuda") and torch.cuda.is_available():
+        has_bf16 = torch.cuda.get_device_capability()[0] >= 8
+        auto: Literal["bf16", "fp16"] = "bf16" if has_bf16 else "fp16"
+        return Hardware("cuda", auto if recipe.precision == "auto" else recipe.precision, nf4)
+    if wanted == "auto" and torch.backends.mps.is_available():
+        return Hardware("mps", "fp32")
+    return Hardware("cpu", "fp32", nf4)
+
+
+def load_tokenizer(base: Base) -> Any:
+    """The base's tokenizer, with a pad token that is not its end token where it has one."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(base.path)
+    tokenizer.pad_token = find_pad_token(Path(base.path)) or tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(base: Base, hardware: Hardware) -> Any:
+    """The base's weights, in 4 bits where that was chosen."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    names = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    dtype = names[hardware.precision]
+    options: dict[str, Any] = {"dtype": dtype}
+    if hardware.quantization == "nf4":
+        from transformers import BitsAndBytesConfig
+
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=dtype,
+        )
+    if hardware.device == "cuda":
+        options["device_map"] = {"": torch.cuda.current_device()}
+    return AutoModelForCausalLM.from_pretrained(base.path, **options)
+
+
+def find_stop_ids(tokenizer: Any, model: Any) -> frozenset[int]:
+    """The tokens of which any ends an answer in serving."""
+    found = {tokenizer.eos_token_id}
+    for config in (model.generation_config, model.config.get_text_config()):
+        ids = getattr(config, "eos_token_id", None)
+        found |= set(ids) if isinstance(ids, list | tuple) else {ids}
+    return frozenset(item for item in found if item is not None)
+
+
+def describe_tokenizer(tokenizer: Any, base: Base, stop_ids: Iterable[int]) -> TokenizerFacts:
+    """What the pre-flight asks of a tokenizer; the served template is read anew from the base."""
+    from transformers import AutoTokenizer
+
+    served = AutoTokenizer.from_pretrained(base.path).chat_template
+    return TokenizerFacts(
+        vocab_size=max(tokenizer.get_vocab().values()) + 1,
+        pad_id=tokenizer.pad_token_id,
+        pad_token=tokenizer.pad_token,
+        eos_id=tokenizer.eos_token_id,
+        eos_token=tokenizer.eos_token,
+        stop_ids=frozenset(stop_ids),
+        has_template=bool(tokenizer.chat_template),
+        is_template_served=tokenizer.chat_template == served,
+    )

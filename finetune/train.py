@@ -1,0 +1,271 @@
+"""The training process: a run folder with its order in, an adapter folder and result.json out.
+
+`python -m finetune.train --run-dir DIR`, alone or under `accelerate launch`. Everything heavy is
+imported inside, after the first line of the log.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+import os
+import shutil
+import sys
+import time
+import traceback
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+
+from finetune.adapter_checks import check_adapter, check_served_class, weight_shapes
+from finetune.job import ADAPTER_DIR, CHECKPOINTS_DIR, TrainingJob, read_job
+from finetune.preflight import PreflightRefused, check_all, check_answers
+from finetune.recipe import Recipe, explain_recipe
+from finetune.run_report import RunReport
+from finetune.schedule import Schedule, plan_schedule
+from finetune.training_rows import FittingRows, TrainingRow, keep_fitting, read_rows
+from finetune.watch import StopReason, Watch
+
+_ROWS_AT_ONCE_CPU: Final = 8
+
+
+class TrainingStopped(RuntimeError):
+    """The watch ended a training whose adapter would be of no use."""
+
+    def __init__(self, reason: StopReason) -> None:
+        super().__init__(reason.message)
+        self.code = reason.code
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything known before the model is loaded."""
+
+    job: TrainingJob
+    run_dir: Path
+    recipe: Recipe  # adapted
+    schedule: Schedule
+    hardware: Any
+    tokenizer: Any
+    train: FittingRows
+    validation: FittingRows
+
+    @property
+    def template_kwargs(self) -> dict[str, Any]:
+        """What the chat template gets beside the messages, in training and in serving."""
+        return dict(self.job.base.chat_template_kwargs)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train; whatever happens stands in result.json at the end."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run-dir", type=Path, required=True)
+    parser.add_argument("--niceness", type=int, default=0)
+    args = parser.parse_args(argv)
+    report = RunReport(args.run_dir)
+    _lower_priority(args.niceness)
+    report.event("starting", "Loading the training libraries.")
+    try:
+        result = train(args.run_dir, report)
+    except Exception as error:  # noqa: BLE001 - the run's result says what went wrong
+        traceback.print_exc()
+        return _fail(report, error)
+    report.result({"state": "done", **result})
+    report.event("done", f"Trained {result['steps']} steps; the adapter is written.")
+    return 0
+
+
+def _fail(report: RunReport, error: Exception) -> int:
+    code = str(getattr(error, "code", "unexpected"))
+    message = str(error) if code != "unexpected" else f"{type(error).__name__}: {error}"
+    preflight = error.report.to_dict() if isinstance(error, PreflightRefused) else None
+    result = {"state": "failed", "error": {"code": code, "message": message}}
+    report.result({**result, "preflight": preflight})
+    report.event("failed", message, code=code)
+    return 1
+
+
+def _lower_priority(niceness: int) -> None:
+    process = psutil.Process()
+    if sys.platform == "win32":
+        process.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if niceness else process.nice())
+    elif niceness:
+        os.nice(niceness)
+
+
+def train(run_dir: Path, report: RunReport) -> dict[str, Any]:
+    """All stages; returns the run's result. Raises what people must know, with a code."""
+    job = read_job(run_dir)
+    rows = {split: read_rows(Path(job.dataset_dir), split) for split in ("train", "validation")}
+    check_all(check_answers([row.completion for row in rows["train"]]), figures={})
+    _hide_unused(job.recipe)
+    setup = prepare(job, run_dir, rows, report)
+    return _Training(setup, report).run()
+
+
+def _hide_unused(recipe: Recipe) -> None:
+    """peft and trl import these whenever they are installed: two seconds, for nothing here."""
+    if recipe.quantization == "none" or not _has_cuda_driver():
+        sys.modules.setdefault("bitsandbytes", None)  # type: ignore[arg-type]
+    if recipe.tracking == "off":
+        sys.modules.setdefault("wandb", None)  # type: ignore[arg-type]
+
+
+def _has_cuda_driver() -> bool:
+    return Path("/proc/driver/nvidia").exists() or sys.platform == "win32"
+
+
+def prepare(
+    job: TrainingJob, run_dir: Path, rows: dict[str, list[TrainingRow]], report: RunReport
+) -> Setup:
+    """Tokenizer, rows that fit, the recipe adapted to them, and the steps."""
+    from finetune.base_loading import choose_hardware, load_tokenizer
+
+    tokenizer = load_tokenizer(job.base)
+    limit = job.recipe.max_length
+    fitting = {
+        split: keep_fitting(found, tokenizer, limit, job.base.chat_template_kwargs)
+        for split, found in rows.items()
+    }
+    size = sum(math.prod(shape) for shape in weight_shapes(Path(job.base.path)).values())
+    recipe, reasons = explain_recipe(job.recipe, len(fitting["train"].rows), size)
+    for reason in reasons:
+        report.event("reason", reason.message, code=reason.code, **reason.values)
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    return Setup(
+        job=job,
+        run_dir=run_dir,
+        recipe=recipe,
+        schedule=plan_schedule(recipe, len(fitting["train"].rows), _ROWS_AT_ONCE_CPU, processes),
+        hardware=choose_hardware(recipe, job.device),
+        tokenizer=tokenizer,
+        train=fitting["train"],
+        validation=fitting["validation"],
+    )
+
+
+def _prompts_of_answers(rows: Sequence[TrainingRow]) -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        found[row.completion.strip()].add(row.prompt[-1]["content"])
+    return {answer: frozenset(prompts) for answer, prompts in found.items()}
+
+
+class _Training:
+    """The stages from the loaded model on."""
+
+    def __init__(self, setup: Setup, report: RunReport) -> None:
+        self._setup = setup
+        self._report = report
+        self._watch = Watch(setup.schedule.warmup_steps, _prompts_of_answers(setup.train.rows))
+
+    def run(self) -> dict[str, Any]:
+        """Load, check, train, save, check again."""
+        from finetune.preflight_facts import inspect
+        from finetune.training_callback import RunCallback, used_memory_mb
+
+        setup = self._setup
+        callback = RunCallback(self._report, self._watch)
+        trainer = self._build(callback)
+        preflight = inspect(trainer, setup)
+        self._report.event(
+            "preflight", _describe_preflight(preflight.figures), **preflight.to_dict()
+        )
+        trainer.train(resume_from_checkpoint=_has_checkpoint(setup.run_dir))
+        if callback.stopped and callback.stopped.is_failure:
+            raise TrainingStopped(callback.stopped)
+        self._report.event("saving", "Writing and checking the adapter.")
+        facts = self._save(trainer)
+        return {
+            **callback.figures(trainer),
+            "recipe": setup.recipe.to_dict(),
+            "schedule": asdict(setup.schedule),
+            "hardware": asdict(setup.hardware),
+            "preflight": preflight.to_dict(),
+            "adapter": facts,
+            "peak_memory_mb": used_memory_mb(),
+            "duration_s": round(time.time() - psutil.Process().create_time(), 2),
+        }
+
+    def _build(self, callback: Any) -> Any:
+        from finetune.base_loading import find_stop_ids, load_model
+        from finetune.sampled_answers import make_sampling, pick_rows
+        from finetune.trainer import Course, build_trainer, to_dataset
+
+        setup = self._setup
+        self._report.event("loading", f"Loading {setup.job.base.name}.")
+        model = load_model(setup.job.base, setup.hardware)
+        check_served_class(Path(setup.job.base.path), type(model).__name__)
+        course = Course(
+            recipe=setup.recipe,
+            schedule=setup.schedule,
+            hardware=setup.hardware,
+            checkpoints_dir=setup.run_dir / CHECKPOINTS_DIR,
+            has_validation=bool(setup.validation.rows),
+        )
+        splits = (setup.train, setup.validation)
+        train, validation = (to_dataset(s.rows, setup.template_kwargs) for s in splits)
+        datasets = (train, validation if course.has_validation else None)
+        trainer = build_trainer(course, model, setup.tokenizer, datasets, [callback])
+        rows = pick_rows(setup.validation.rows, setup.recipe.num_samples)
+        stop_ids = find_stop_ids(setup.tokenizer, model)
+        sampling = make_sampling(trainer, setup.tokenizer, rows, setup.template_kwargs, stop_ids)
+        callback.follow(trainer, sampling if self._report.is_writer else None)
+        return trainer
+
+    def _save(self, trainer: Any) -> dict[str, Any]:
+        """The adapter folder, complete or not there; and what a server would make of it."""
+        setup = self._setup
+        if not self._report.is_writer:
+            return {}
+        target, building = setup.run_dir / ADAPTER_DIR, setup.run_dir / f"{ADAPTER_DIR}.new"
+        for folder in (target, building):
+            shutil.rmtree(folder, ignore_errors=True)
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        model.save_pretrained(building, save_embedding_layers=False)
+        (building / "README.md").unlink(missing_ok=True)
+        _name_base(building, setup.job)
+        facts = check_adapter(building, Path(setup.job.base.path), setup.job.max_lora_rank)
+        building.rename(target)
+        template = setup.tokenizer.chat_template or ""
+        return {
+            **asdict(facts),
+            "base_model": setup.job.base.name,
+            "base_revision": setup.job.base.revision,
+            "template_sha256": hashlib.sha256(template.encode()).hexdigest(),
+            "tokenizer_sha256": _hash_file(Path(setup.job.base.path) / "tokenizer.json"),
+        }
+
+
+def _name_base(adapter_dir: Path, job: TrainingJob) -> None:
+    """The adapter names its base, not a folder of the machine that trained it."""
+    path = adapter_dir / "adapter_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["base_model_name_or_path"] = job.base.name
+    config["revision"] = job.base.revision
+    path.write_text(json.dumps(config, ensure_ascii=False, indent=2), encoding="utf-8")
+
+
+def _hash_file(path: Path) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def _has_checkpoint(run_dir: Path) -> bool:
+    return any((run_dir / CHECKPOINTS_DIR).glob("checkpoint-*/trainer_state.json"))
+
+
+def _describe_preflight(figures: Any) -> str:
+    return (
+        f"{figures['supervised_share']:.0%} of the tokens are learnt, the longest row has "
+        f"{figures['longest_row']}; {figures['trainable_parameters']:,} parameters train."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,148 @@
+"""What is written while the trainer runs, and when it is told to stop. Imports transformers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import psutil
+from transformers import TrainerCallback
+
+from finetune.run_report import RunReport
+from finetune.watch import Sampled, StopReason, Watch
+
+_NAMES = ("loss", "eval_loss", "learning_rate")
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Answers validation prompts with the model in training."""
+
+    answer: Callable[[], list[str]]
+    prompts: tuple[str, ...]
+    expected: tuple[str, ...]
+
+
+class RunCallback(TrainerCallback):  # type: ignore[misc]
+    """Writes each figure down, samples answers at each evaluation, and asks the watch."""
+
+    def __init__(self, report: RunReport, watch: Watch) -> None:
+        self.stopped: StopReason | None = None
+        self._base_loss: float | None = None
+        self._first_step_at: float | None = None
+        self._report = report
+        self._watch = watch
+        self._sampling: Sampling | None = None
+        self._trainer: Any = None
+        self._seen = (time.monotonic(), 0)
+        self._training_s = 0.0
+        self._step_began = 0.0
+
+    def follow(self, trainer: Any, sampling: Sampling | None) -> None:
+        """Which trainer counts the tokens, and which prompts are answered."""
+        self._trainer = trainer
+        self._sampling = sampling
+
+    def figures(self, trainer: Any) -> dict[str, Any]:
+        """What the run's result says of the training."""
+        state, begun = trainer.state, psutil.Process().create_time()
+        losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
+        speed = trainer.num_tokens_seen / self._training_s if self._training_s else None
+        best = state.best_metric
+        return {
+            "steps": state.global_step,
+            "total_steps": state.max_steps,
+            "train_loss": losses[-1] if losses else None,
+            "eval_loss": float(best) if best is not None else None,
+            "base_eval_loss": self._base_loss,
+            "best_step": state.best_global_step,
+            "stopped_early": asdict(self.stopped) if self.stopped else None,
+            "num_tokens": trainer.num_tokens_seen,
+            "tokens_per_s": speed,
+            "start_to_step1_s": self._first_step_at and round(self._first_step_at - begun, 2),
+        }
+
+    def on_train_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+        """Tell that it trains; after a resume the watch hears again what it had seen."""
+        for entry in state.log_history:
+            if "loss" in entry:
+                self._watch.see_loss(entry["step"], entry["loss"])
+            if "eval_loss" in entry:
+                self._watch.see_evaluation(entry["step"], entry["eval_loss"])
+        step = state.global_step
+        kind = "resumed" if step else "training"
+        verb = f"Going on from step {step} of" if step else "Training for"
+        self._report.event(kind, f"{verb} {state.max_steps} steps.", step=step)
+
+    def on_step_begin(self, _args: Any, _state: Any, _control: Any, **_: Any) -> None:
+        """Start the clock of this step."""
+        self._step_began = time.monotonic()
+
+    def on_step_end(self, _args: Any, _state: Any, _control: Any, **_: Any) -> None:
+        """Stop the clock of this step."""
+        self._training_s += time.monotonic() - self._step_began
+        self._first_step_at = self._first_step_at or time.time()
+
+    def on_log(
+        self, _args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any
+    ) -> None:
+        """Write the figures of a step, and let the watch look at the loss."""
+        logs = logs or {}
+        found = {name: float(logs[name]) for name in _NAMES if name in logs}
+        if not found:
+            return
+        if "loss" in found:
+            found |= {"tokens_per_s": self._speed(), "memory_mb": used_memory_mb()}
+            self._stop(control, self._watch.see_loss(state.global_step, found["loss"]))
+        self._report.metrics(state.global_step, state.max_steps, found)
+
+    def _speed(self) -> float:
+        """Tokens per second since the last line."""
+        tokens = self._trainer.num_tokens_seen
+        before_s, before_tokens = self._seen
+        self._seen = (self._training_s, tokens)
+        if not before_tokens:
+            before_s = 0.0
+        return float((tokens - before_tokens) / max(self._training_s - before_s, 1e-6))
+
+    def on_evaluate(
+        self, _args: Any, state: Any, control: Any, metrics: dict[str, Any] | None = None, **_: Any
+    ) -> None:
+        """Let the watch look at the validation loss and at real answers."""
+        step, loss = state.global_step, float((metrics or {}).get("eval_loss", "nan"))
+        if step == 0:
+            self._base_loss = loss
+        self._stop(control, self._watch.see_evaluation(step, loss))
+        message = f"Validation loss {loss:.4f} at step {step}."
+        self._report.event("evaluated", message, step=step, eval_loss=loss)
+        if step and self._sampling and not self.stopped:
+            self._stop(control, self._watch.see_samples(step, self._sample(step)))
+
+    def _sample(self, step: int) -> list[Sampled]:
+        assert self._sampling is not None
+        sampling = self._sampling
+        answers = sampling.answer()
+        for prompt, expected, answer in zip(
+            sampling.prompts, sampling.expected, answers, strict=True
+        ):
+            self._report.sample(step, prompt, expected, answer)
+        pairs = zip(sampling.prompts, answers, strict=True)
+        return [Sampled(prompt, answer) for prompt, answer in pairs]
+
+    def _stop(self, control: Any, reason: StopReason | None) -> None:
+        if reason is None or self.stopped is not None:
+            return
+        self.stopped = reason
+        control.should_training_stop = True
+        self._report.event("stopping", reason.message, reason=reason.code)
+
+
+def used_memory_mb() -> float:
+    """Memory of this process: of the card where it trains on one, else resident."""
+    import torch
+
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return float(torch.cuda.memory_reserved() / 2**20)
+    return float(psutil.Process().memory_info().rss / 2**20)

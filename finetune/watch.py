@@ -1,0 +1,132 @@
+"""Stops a training that goes nowhere, and says why: not a number, divergence, a plateau that
+learns nothing, answers learnt by heart. Pure: figures come in, a reason goes out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+_PLATEAU_FROM_STEP: Final = 50  # a night's failure was plain at step 50
+_PLATEAU_GAIN: Final = 0.03  # share of the base's loss that must be gained by then
+_DIVERGED: Final = 1.5  # times the base's loss
+_SMOOTHING: Final = 0.8  # weight of the past in the running training loss
+_HEART_GAP: Final = 3.0  # validation loss over training loss
+_HEART_RISE: Final = 1.15  # validation loss over its best
+_PARROT_SHARE: Final = 0.6  # of the sampled answers
+
+
+@dataclass(frozen=True)
+class StopReason:
+    """Why a training was stopped before its last step. is_failure: its adapter is of no use."""
+
+    code: str
+    message: str
+    is_failure: bool
+
+
+def _fail(code: str, message: str) -> StopReason:
+    return StopReason(code, message, is_failure=True)
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """One sampled answer: the prompt it was asked with, what came."""
+
+    prompt: str
+    answer: str
+
+
+class Watch:
+    """Follows the figures of one run."""
+
+    def __init__(self, warmup_steps: int, training_answers: Mapping[str, frozenset[str]]) -> None:
+        """training_answers: for each answer of the training rows, the prompts it belongs to."""
+        self._warmup_steps = warmup_steps
+        self._training_answers = training_answers
+        self._base_loss: float | None = None
+        self._first_loss: float | None = None
+        self._running_loss: float | None = None
+        self._eval_losses: list[float] = []
+
+    def see_loss(self, step: int, loss: float) -> StopReason | None:
+        """After an optimizer step."""
+        if not math.isfinite(loss):
+            return _fail(
+                "not_a_number",
+                f"The loss is not a number at step {step}. Lower learning_rate, or use bf16 "
+                "instead of fp16.",
+            )
+        if self._first_loss is None:
+            self._first_loss = self._running_loss = loss
+        assert self._running_loss is not None
+        self._running_loss = _SMOOTHING * self._running_loss + (1 - _SMOOTHING) * loss
+        limit = _DIVERGED * max(self._first_loss, self._base_loss or 0.0)
+        if step > self._warmup_steps and self._running_loss > limit:
+            return self._diverged(step, self._running_loss)
+        return None
+
+    def _diverged(self, step: int, loss: float) -> StopReason:
+        return _fail(
+            "diverged",
+            f"The loss rose to {loss:.2f} by step {step}; it began at {self._first_loss:.2f}. "
+            "Lower learning_rate, or raise warmup_ratio.",
+        )
+
+    def see_evaluation(self, step: int, eval_loss: float) -> StopReason | None:
+        """After an evaluation; the one at step 0 is the base's."""
+        if not math.isfinite(eval_loss):
+            return _fail("not_a_number", f"The validation loss is not a number at step {step}.")
+        if step == 0:
+            self._base_loss = eval_loss
+            return None
+        self._eval_losses.append(eval_loss)
+        return self._check_plateau(step) or self._check_heart(step, eval_loss)
+
+    def _check_plateau(self, step: int) -> StopReason | None:
+        base, best = self._base_loss, min(self._eval_losses)
+        is_early = step < max(_PLATEAU_FROM_STEP, 2 * self._warmup_steps)
+        if base is None or is_early or len(self._eval_losses) < 2:
+            return None
+        if best <= (1 - _PLATEAU_GAIN) * base:
+            return None
+        return _fail(
+            "plateau",
+            f"After {step} steps the validation loss is {best:.3f}, the base model's is "
+            f"{base:.3f}: it learns nothing. The answers may mix formats, or learning_rate may "
+            "be far too low.",
+        )
+
+    def _check_heart(self, step: int, eval_loss: float) -> StopReason | None:
+        best, train = min(self._eval_losses), self._running_loss
+        if train is None or len(self._eval_losses) < 3:
+            return None
+        is_rising = min(self._eval_losses[-2:]) > _HEART_RISE * best
+        if not is_rising or eval_loss < _HEART_GAP * train:
+            return None
+        return StopReason(
+            "memorised",
+            f"At step {step} the training loss is {train:.3f}, but the validation loss rose from "
+            f"{best:.3f} to {eval_loss:.3f}: it learns the rows by heart. The best checkpoint "
+            "is kept.",
+            is_failure=False,
+        )
+
+    def see_samples(self, step: int, samples: Sequence[Sampled]) -> StopReason | None:
+        """After sampled answers: an answer that belongs to other questions is parroted."""
+        parroted = sum(self._is_parroted(sample) for sample in samples)
+        if len(samples) < 3 or parroted < _PARROT_SHARE * len(samples):
+            return None
+        return StopReason(
+            "parroting",
+            f"At step {step}, {parroted} of {len(samples)} sampled answers are training answers "
+            "to other questions, word for word. The best checkpoint is kept; collect more "
+            "examples, or train for fewer epochs.",
+            is_failure=False,
+        )
+
+    def _is_parroted(self, sample: Sampled) -> bool:
+        prompts = self._training_answers.get(sample.answer.strip())
+        return prompts is not None and sample.prompt not in prompts
