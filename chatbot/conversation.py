@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -10,6 +12,9 @@ from chatbot.recommendation import RecommendationError, canonical, from_dict
 from feedback_store.records import Turn
 
 _TOKENS_PER_MESSAGE: Final = 8  # role and separators of the chat template, generously
+_NUM_LEARNED: Final = 20  # prompts
+_MARGIN: Final = 1.1
+_LEAST_RATIO: Final = 0.3  # whatever an engine reports
 _TOKENS_PER_ASCII: Final = 0.4  # English is about 4 characters a token; JSON and names are denser
 
 
@@ -17,6 +22,25 @@ def estimate_tokens(text: str) -> int:
     """Tokens of a text, estimated on the safe side for any tokenizer: one per Hangul syllable."""
     num_ascii = sum(char < "\x80" for char in text)
     return int(num_ascii * _TOKENS_PER_ASCII) + (len(text) - num_ascii) + 1
+
+
+class TokenGauge:
+    """Counts tokens by the estimate, corrected by what the engine reported for recent prompts: a
+    tokenizer made for Korean needs half the estimate, and then twice the history goes along.
+    """
+
+    def __init__(self) -> None:
+        self._ratios: deque[float] = deque(maxlen=_NUM_LEARNED)
+
+    def count(self, text: str) -> int:
+        """Tokens of a text, on the safe side."""
+        ratio = max(self._ratios) * _MARGIN if self._ratios else 1.0
+        return math.ceil(estimate_tokens(text) * ratio)
+
+    def learn(self, messages: Sequence[Message], prompt_tokens: int) -> None:
+        """The engine counted so many tokens in these messages."""
+        estimate = count_message_tokens(messages, estimate_tokens)
+        self._ratios.append(max(_LEAST_RATIO, prompt_tokens / estimate))
 
 
 def count_message_tokens(messages: Sequence[Message], count_tokens: Callable[[str], int]) -> int:

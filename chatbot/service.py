@@ -12,7 +12,7 @@ from contextlib import aclosing
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, TypeVar
 
-from chatbot.conversation import count_message_tokens, estimate_tokens, fit_messages
+from chatbot.conversation import TokenGauge, count_message_tokens, fit_messages
 from chatbot.engines.base import AdapterRef, Engine, EngineStatus, Sampling
 from chatbot.errors import ChatError, NotYours
 from chatbot.feedback import check_correction, check_rating
@@ -80,7 +80,6 @@ class ChatService:
         settings: ChatSettings | None = None,
         *,
         status: Callable[[], EngineStatus] | None = None,
-        count_tokens: Callable[[str], int] = estimate_tokens,
     ) -> None:
         self.store = store
         self.engine = engine
@@ -89,7 +88,7 @@ class ChatService:
         self.settings = settings or ChatSettings()
         self.limits = AnswerLimits(self.settings.limits)
         self.observers: list[Callable[[Turn], None]] = []  # told of every stored turn, on the loop
-        self._count_tokens = count_tokens
+        self._gauge = TokenGauge()
         self._schema = json_schema() if self.settings.is_constrained else None
         self._threads = ThreadPoolExecutor(_NUM_STORE_THREADS, thread_name_prefix="chat-store")
         self._saving: set[asyncio.Task[Turn]] = set()
@@ -159,11 +158,11 @@ class ChatService:
             system_message(plan.request.lang),
             plan.history,
             plan.question,
-            count_tokens=self._count_tokens,
+            count_tokens=self._gauge.count,
             context_window=window,
             max_tokens=sampling.max_tokens,
         )
-        room = window - count_message_tokens(messages, self._count_tokens)
+        room = window - count_message_tokens(messages, self._gauge.count)
         if room < sampling.max_tokens:
             sampling = replace(
                 sampling, max_tokens=min(sampling.max_tokens, max(room, _MIN_ANSWER))
@@ -173,6 +172,8 @@ class ChatService:
 
     async def _conclude(self, plan: Plan, attempt: _Attempt) -> TurnEvent:
         verdict = judge(attempt.generation)
+        if attempt.generation.prompt_tokens:
+            self._gauge.learn(attempt.messages, attempt.generation.prompt_tokens)
         try:
             turn = await asyncio.shield(self._save(plan, attempt))
         except StoreError as error:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatbot.conversation import (
+    TokenGauge,
     count_message_tokens,
     estimate_tokens,
     find_root,
@@ -84,6 +85,20 @@ def test_what_goes_along_always_fits(sizes: list[int], window: int) -> None:
 def test_the_estimate_is_one_token_a_syllable_and_less_for_english() -> None:
     assert estimate_tokens("안녕하세요") == 6
     assert estimate_tokens("hello world") == 5
+
+
+def test_the_gauge_learns_from_what_the_engine_counts() -> None:
+    gauge = TokenGauge()
+    text = "가" * 99
+    assert gauge.count(text) == 100
+    messages: list[Message] = [{"role": "user", "content": text}]
+    gauge.learn(messages, 54)  # half of 100 and the 8 around
+    assert gauge.count(text) == pytest.approx(55, abs=1)
+    gauge.learn(messages, 108)
+    assert gauge.count(text) == pytest.approx(110, abs=1)
+    for _ in range(20):
+        gauge.learn(messages, 1)
+    assert gauge.count(text) == 33
 
 
 def test_past_turns_hold_the_question_as_sent_and_the_canonical_answer() -> None:
