@@ -82,6 +82,11 @@ def _mentions(error: BaseException, words: tuple[str, ...]) -> bool:
     return any(word in text for word in words)
 
 
+def suspect_path(path: Path) -> Path:
+    """The marker of a database that gave trouble."""
+    return path.with_name(path.name + ".suspect")
+
+
 @contextmanager
 def translated_errors(path: Path) -> Iterator[None]:
     """Turn what SQLite raises into a StoreError with a sentence."""
@@ -96,6 +101,7 @@ def translate(error: BaseException, path: Path) -> BaseException:
     if is_disk_full(error):
         return DiskFull(path)
     if is_corrupt(error):
+        suspect_path(path).touch()  # the next start looks at the whole file
         return StoreError(
             "corrupt",
             f"The database {path} is damaged ({error}). Stop the application and start it again: "

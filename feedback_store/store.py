@@ -6,10 +6,10 @@ come together share one commit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
+from typing import Any, Self, Unpack
 
 from feedback_store import (
     adapters,
@@ -22,8 +22,8 @@ from feedback_store import (
     turn_search,
     turns,
 )
+from feedback_store.database import Database
 from feedback_store.lock import DataDirLock, read_owner
-from feedback_store.readers import Readers
 from feedback_store.records import (
     ANY_TURN,
     EMPTY_FILTER,
@@ -54,27 +54,17 @@ from feedback_store.records import (
     TurnSort,
 )
 from feedback_store.rows import to_row
-from feedback_store.schema import migrate
-from feedback_store.sqlite import Connection, connect, translated_errors
-from feedback_store.turn_search import TurnIndexing
-from feedback_store.writer import Writer
 
 DATABASE_NAME = "ecoloop.db"
-BATCH = 100  # ids of one write: about 10 ms in which others wait
-
-Parameters = ParamSpec("Parameters")
-Result = TypeVar("Result")
 
 
 class Store:
     """One data folder, held by one process. Use Store.open()."""
 
-    def __init__(self, data_dir: Path, lock: DataDirLock, connection: Connection) -> None:
+    def __init__(self, data_dir: Path, lock: DataDirLock, database: Database) -> None:
         self.data_dir = data_dir
-        self.path = data_dir / DATABASE_NAME
         self._lock = lock
-        self._writer = Writer(connection, self.path, TurnIndexing())
-        self._readers = Readers(self.path)
+        self._db = database
 
     @classmethod
     def open(cls, data_dir: Path, *, name: str = "ecoloop") -> Self:
@@ -83,11 +73,11 @@ class Store:
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = DataDirLock(data_dir, name)
         try:
-            connection = _open_database(data_dir / DATABASE_NAME)
+            database = Database(data_dir / DATABASE_NAME)
         except BaseException:
             lock.release()
             raise
-        return cls(data_dir, lock, connection)
+        return cls(data_dir, lock, database)
 
     @staticmethod
     def owner(data_dir: Path) -> dict[str, Any] | None:
@@ -100,8 +90,7 @@ class Store:
 
     def close(self) -> None:
         """Finish the writes that wait, and give the folder free."""
-        self._writer.close()
-        self._readers.close()
+        self._db.close()
         self._lock.release()
 
     def __enter__(self) -> Self:
@@ -115,59 +104,26 @@ class Store:
     ) -> None:
         self.close()
 
-    def _read(
-        self,
-        function: Callable[Concatenate[Connection, Parameters], Result],
-        *args: Parameters.args,
-        **kwargs: Parameters.kwargs,
-    ) -> Result:
-        with translated_errors(self.path), self._readers.borrow() as connection:
-            return function(connection, *args, **kwargs)
-
-    def _write(
-        self,
-        function: Callable[Concatenate[Connection, Parameters], Result],
-        *args: Parameters.args,
-        **kwargs: Parameters.kwargs,
-    ) -> Result:
-        return self._writer.write(lambda connection: function(connection, *args, **kwargs))
-
-    def _write_each(
-        self,
-        function: Callable[Concatenate[Connection, int, Parameters], bool],
-        ids: Iterable[int],
-        *args: Parameters.args,
-        **kwargs: Parameters.kwargs,
-    ) -> int:
-        """Run for every id, in writes so short that others need not wait; how many were True."""
-
-        def run(connection: Connection, batch: list[int]) -> int:
-            return sum(function(connection, id_, *args, **kwargs) for id_ in batch)
-
-        waiting = list(ids)
-        batches = [waiting[start : start + BATCH] for start in range(0, len(waiting), BATCH)]
-        return sum(self._write(run, batch) for batch in batches)
-
     def _finish_index(self) -> None:
         """Take the turns that still wait into the search index."""
-        while self._read(turn_search.num_waiting):
-            self._write(turn_search.index_turns)
+        while self._db.read(turn_search.num_waiting):
+            self._db.write(turn_search.index_turns)
 
     # Conversations, turns and feedback
 
     def add_conversation(self, conversation: Conversation) -> Conversation:
         """Keep a new conversation."""
-        return self._write(conversations.add_conversation, conversation)
+        return self._db.write(conversations.add_conversation, conversation)
 
     def get_conversation(self, conversation_id: str) -> Conversation | None:
         """The conversation, or None."""
-        return self._read(conversations.get_conversation, conversation_id)
+        return self._db.read(conversations.get_conversation, conversation_id)
 
     def update_conversation(
         self, conversation_id: str, **changes: Unpack[ConversationChanges]
     ) -> Conversation:
         """Change the named fields."""
-        return self._write(conversations.update_conversation, conversation_id, dict(changes))
+        return self._db.write(conversations.update_conversation, conversation_id, dict(changes))
 
     def list_conversations(
         self,
@@ -180,7 +136,7 @@ class Store:
         """A person's conversations, last used first; before is the last id of the page above."""
         if query:
             self._finish_index()
-        return self._read(conversations.list_conversations, person_id, query, before, limit)
+        return self._db.read(conversations.list_conversations, person_id, query, before, limit)
 
     def search_turns(
         self,
@@ -193,53 +149,53 @@ class Store:
     ) -> Page[TurnHit]:
         """One page of turns with all the words and filters; after is the last page's next_key."""
         self._finish_index()
-        return self._read(turn_search.search_turns, query, filter, sort, after, limit)
+        return self._db.read(turn_search.search_turns, query, filter, sort, after, limit)
 
     def add_turn(self, turn: NewTurn) -> Turn:
         """Keep a turn at the end of its conversation."""
-        return self._write(turns.add_turn, to_row(turn))
+        return self._db.write(turns.add_turn, to_row(turn))
 
     def get_turn(self, turn_id: int) -> Turn | None:
         """The turn, or None."""
-        return self._read(turns.get_turn, turn_id)
+        return self._db.read(turns.get_turn, turn_id)
 
     def list_turns(self, conversation_id: str) -> list[Turn]:
         """The turns of a conversation, in order."""
-        return self._read(turns.list_turns, conversation_id)
+        return self._db.read(turns.list_turns, conversation_id)
 
     def set_feedback(self, new: NewFeedback) -> Feedback:
         """The person's feedback on a turn; an earlier one is kept, no longer current."""
-        return self._write(feedback.set_feedback, new)
+        return self._db.write(feedback.set_feedback, new)
 
     def get_feedback(self, turn_id: int, person_id: str | None = None) -> Feedback | None:
         """The current feedback of the person, or of whoever gave it last."""
-        return self._read(feedback.get_feedback, turn_id, person_id)
+        return self._db.read(feedback.get_feedback, turn_id, person_id)
 
     def list_feedback(self, turn_id: int) -> list[Feedback]:
         """All feedback ever given on a turn, oldest first."""
-        return self._read(feedback.list_feedback, turn_id)
+        return self._db.read(feedback.list_feedback, turn_id)
 
     def list_rated_turns(
         self, *, after_feedback_id: int = 0, limit: int = 500
     ) -> list[tuple[Turn, Feedback, Conversation]]:
         """Turns with current feedback, in the order in which it was given."""
-        return self._read(feedback.list_rated_turns, after_feedback_id, limit)
+        return self._db.read(feedback.list_rated_turns, after_feedback_id, limit)
 
     # Examples
 
     def add_examples(self, new: Sequence[NewExample]) -> list[int | None]:
         """Their ids; None where an equal example (messages, completion, purpose) exists."""
-        return self._write(
+        return self._db.write(
             lambda connection: [examples.add_example(connection, example) for example in new]
         )
 
     def get_example(self, example_id: int) -> Example | None:
         """The example, or None."""
-        return self._read(examples.get_example, example_id)
+        return self._db.read(examples.get_example, example_id)
 
     def list_turn_examples(self, turn_id: int) -> list[Example]:
         """All examples that came from a turn, in the order of their ids."""
-        return self._read(examples.list_turn_examples, turn_id)
+        return self._db.read(examples.list_turn_examples, turn_id)
 
     def find_examples(
         self,
@@ -250,11 +206,11 @@ class Store:
         limit: int = 50,
     ) -> Page[Example]:
         """One page; after is the next_key of the page before."""
-        return self._read(example_search.find_examples, filter, sort, after, limit)
+        return self._db.read(example_search.find_examples, filter, sort, after, limit)
 
     def count_examples(self, filter: ExampleFilter = EMPTY_FILTER) -> int:  # noqa: A002
         """How many examples match."""
-        return self._read(example_search.count_examples, filter)
+        return self._db.read(example_search.count_examples, filter)
 
     def count_examples_by(
         self,
@@ -262,11 +218,11 @@ class Store:
         filter: ExampleFilter = EMPTY_FILTER,  # noqa: A002
     ) -> dict[str, int]:
         """Value of the field → how many examples match."""
-        return self._read(example_search.count_examples_by, field, filter)
+        return self._db.read(example_search.count_examples_by, field, filter)
 
     def iter_examples(self, filter: ExampleFilter = EMPTY_FILTER) -> Iterator[Example]:  # noqa: A002
         """All that match, by id, in flat memory."""
-        return example_search.iter_examples(self._read, filter)
+        return example_search.iter_examples(self._db.read, filter)
 
     def decide_examples(
         self,
@@ -282,11 +238,11 @@ class Store:
         fixed = {"completion": completion, "flags": flags, "repairs": repairs}
         changes: dict[str, Any] = {"state": state, "decided_by": decided_by}
         changes |= {name: value for name, value in fixed.items() if value is not None}
-        return self._write_each(examples.decide_example, example_ids, changes)
+        return self._db.write_each(examples.decide_example, example_ids, changes)
 
     def undo_decision(self, example_ids: Iterable[int]) -> int:
         """Back to what stood there before the last decision; the number that changed."""
-        return self._write_each(examples.undo_decision, example_ids)
+        return self._db.write_each(examples.undo_decision, example_ids)
 
     def claim_example(
         self,
@@ -297,87 +253,87 @@ class Store:
         lease_s: float = 300,
     ) -> Example | None:
         """The next example that no other curator holds, held for this one from now on."""
-        return self._write(examples.claim_example, filter, curator, skip, lease_s)
+        return self._db.write(examples.claim_example, filter, curator, skip, lease_s)
 
     def release_example(self, example_id: int, curator: str) -> None:
         """Give an example that the curator holds free for others."""
-        self._write(examples.release_example, example_id, curator)
+        self._db.write(examples.release_example, example_id, curator)
 
     # Datasets and runs
 
     def add_dataset(self, dataset: Dataset, rows: Iterable[tuple[int, str]]) -> Dataset:
         """Keep a dataset; rows are (example_id, split)."""
-        return self._write(training.add_dataset, dataset, list(rows))
+        return self._db.write(training.add_dataset, dataset, list(rows))
 
     def get_dataset(self, dataset_id: str) -> Dataset | None:
         """The dataset, or None."""
-        return self._read(training.get_dataset, dataset_id)
+        return self._db.read(training.get_dataset, dataset_id)
 
     def list_datasets(self) -> list[Dataset]:
         """All datasets, newest first."""
-        return self._read(training.list_datasets)
+        return self._db.read(training.list_datasets)
 
     def list_dataset_rows(self, dataset_id: str) -> list[tuple[int, str]]:
         """(example_id, split) by example_id."""
-        return self._read(training.list_dataset_rows, dataset_id)
+        return self._db.read(training.list_dataset_rows, dataset_id)
 
     def add_run(self, run: Run) -> Run:
         """Keep a new run."""
-        return self._write(training.add_run, run)
+        return self._db.write(training.add_run, run)
 
     def get_run(self, run_id: str) -> Run | None:
         """The run, or None."""
-        return self._read(training.get_run, run_id)
+        return self._db.read(training.get_run, run_id)
 
     def update_run(self, run_id: str, **changes: Unpack[RunChanges]) -> Run:
         """Change the named fields."""
-        return self._write(training.update_run, run_id, dict(changes))
+        return self._db.write(training.update_run, run_id, dict(changes))
 
     def list_runs(self, limit: int = 50) -> list[Run]:
         """Runs, newest first."""
-        return self._read(training.list_runs, limit)
+        return self._db.read(training.list_runs, limit)
 
     def add_run_metrics(self, metrics: Sequence[RunMetric]) -> None:
         """Keep figures; the same step and name again replaces the earlier figure."""
-        self._write(training.add_run_metrics, list(metrics))
+        self._db.write(training.add_run_metrics, list(metrics))
 
     def list_run_metrics(self, run_id: str, name: str | None = None) -> list[RunMetric]:
         """Figures of a run by step, all or those of one name."""
-        return self._read(training.list_run_metrics, run_id, name)
+        return self._db.read(training.list_run_metrics, run_id, name)
 
     # Adapters and aliases
 
     def next_adapter_version(self) -> str:
         """A version that was never handed out before: "v0001", "v0002", …"""
-        return self._write(adapters.next_adapter_version, _highest_version(self.data_dir))
+        return self._db.write(adapters.next_adapter_version, _highest_version(self.data_dir))
 
     def add_adapter(self, adapter: Adapter) -> Adapter:
         """Keep a new adapter version."""
-        return self._write(adapters.add_adapter, adapter)
+        return self._db.write(adapters.add_adapter, adapter)
 
     def get_adapter(self, version: str) -> Adapter | None:
         """The adapter version, or None."""
-        return self._read(adapters.get_adapter, version)
+        return self._db.read(adapters.get_adapter, version)
 
     def update_adapter(self, version: str, **changes: Unpack[AdapterChanges]) -> Adapter:
         """Change the named fields."""
-        return self._write(adapters.update_adapter, version, dict(changes))
+        return self._db.write(adapters.update_adapter, version, dict(changes))
 
     def list_adapters(self) -> list[Adapter]:
         """All adapter versions, newest first."""
-        return self._read(adapters.list_adapters)
+        return self._db.read(adapters.list_adapters)
 
     def get_alias(self, alias: str) -> str | None:
         """The version behind the alias; None is the base model."""
-        return self._read(adapters.get_alias, alias)
+        return self._db.read(adapters.get_alias, alias)
 
     def set_alias(self, alias: str, version: str | None, *, actor: str, reason: str) -> AliasEvent:
         """Point the alias at the version and append the event, in one transaction."""
-        return self._write(adapters.set_alias, alias, version, actor, reason)
+        return self._db.write(adapters.set_alias, alias, version, actor, reason)
 
     def list_alias_events(self, alias: str | None = None, limit: int = 100) -> list[AliasEvent]:
         """Moves of the alias (or of all), newest first."""
-        return self._read(adapters.list_alias_events, alias, limit)
+        return self._db.read(adapters.list_alias_events, alias, limit)
 
     # Consents
 
@@ -390,7 +346,7 @@ class Store:
         granted: bool,
     ) -> Consent:
         """Record what a person agreed to, for one conversation or all of theirs."""
-        return self._write(consents.set_consent, person_id, conversation_id, kind, granted)
+        return self._db.write(consents.set_consent, person_id, conversation_id, kind, granted)
 
     def get_consent(
         self,
@@ -400,15 +356,7 @@ class Store:
         kind: ConsentKind,
     ) -> bool:
         """What counts now; without an answer: keep yes, train no."""
-        return self._read(consents.get_consent, person_id, conversation_id, kind)
-
-
-def _open_database(path: Path) -> Connection:
-    with translated_errors(path):
-        connection = connect(path)
-        connection.execute("PRAGMA journal_mode = WAL")
-        migrate(connection, path)
-    return connection
+        return self._db.read(consents.get_consent, person_id, conversation_id, kind)
 
 
 def _highest_version(data_dir: Path) -> int:

@@ -1,0 +1,137 @@
+"""One open database file: a writer, readers, and what must hold before they may work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Concatenate, Final, ParamSpec, TypeVar
+
+from feedback_store.errors import Corrupt
+from feedback_store.readers import Readers
+from feedback_store.schema import migrate
+from feedback_store.sqlite import (
+    Connection,
+    connect,
+    fetch_all,
+    is_corrupt,
+    suspect_path,
+    translated_errors,
+)
+from feedback_store.turn_search import TurnIndexing
+from feedback_store.writer import Writer
+
+BATCH: Final = 100  # ids of one write: about 10 ms in which others wait
+SMALL: Final = 64 * 1024 * 1024  # bytes that are checked whole at every start, in about 0.2 s
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+class Database:
+    """Runs functions of a connection: reads from any thread, writes one after the other."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with translated_errors(path):
+            connection = _open(path)
+        self._writer = Writer(connection, path, TurnIndexing())
+        self._readers = Readers(path)
+
+    def close(self) -> None:
+        """Finish the writes that wait."""
+        self._writer.close()
+        self._readers.close()
+
+    def read(
+        self,
+        function: Callable[Concatenate[Connection, Parameters], Result],
+        *args: Parameters.args,
+        **kwargs: Parameters.kwargs,
+    ) -> Result:
+        """Run a query that sees one moment of the database."""
+        with translated_errors(self.path), self._readers.borrow() as connection:
+            return function(connection, *args, **kwargs)
+
+    def write(
+        self,
+        function: Callable[Concatenate[Connection, Parameters], Result],
+        *args: Parameters.args,
+        **kwargs: Parameters.kwargs,
+    ) -> Result:
+        """Run a change; returns when it is durable."""
+        return self._writer.write(lambda connection: function(connection, *args, **kwargs))
+
+    def write_each(
+        self,
+        function: Callable[Concatenate[Connection, int, Parameters], bool],
+        ids: Iterable[int],
+        *args: Parameters.args,
+        **kwargs: Parameters.kwargs,
+    ) -> int:
+        """Change every id, in writes so short that others need not wait; how many were True."""
+
+        def change(connection: Connection, batch: list[int]) -> int:
+            return sum(function(connection, id_, *args, **kwargs) for id_ in batch)
+
+        waiting = list(ids)
+        batches = [waiting[start : start + BATCH] for start in range(0, len(waiting), BATCH)]
+        return sum(self.write(change, batch) for batch in batches)
+
+    def truncate_wal(self) -> bool:
+        """Move everything into the file and empty the WAL; False while a reader holds it."""
+        return self._writer.run_alone(_truncate_wal)
+
+
+def _truncate_wal(connection: Connection) -> bool:
+    busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    return not busy
+
+
+def _open(path: Path) -> Connection:
+    """The writer's connection to a sound file with the present schema."""
+    connection = connect(path)
+    try:
+        if not _is_sound(connection, path):
+            connection.close()
+            raise Corrupt(path, _quarantine(path), last_backup(path.parent))
+        connection.execute("PRAGMA journal_mode = WAL")
+        migrate(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _is_sound(connection: Connection, path: Path) -> bool:
+    """Whether SQLite can read it; a small file, or one that gave trouble, is read whole."""
+    is_suspect = suspect_path(path).exists()
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if is_suspect or path.stat().st_size <= SMALL:
+            verdict = fetch_all(connection, "PRAGMA quick_check(1)")[0][0]
+            if verdict != "ok":
+                return False
+    except Exception as error:
+        if not is_corrupt(error):
+            raise
+        return False
+    suspect_path(path).unlink(missing_ok=True)
+    return True
+
+
+def _quarantine(path: Path) -> Path:
+    """Move the damaged file and its WAL to another name."""
+    at = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
+    aside = path.with_name(f"{path.name}.damaged-{at}")
+    for suffix in ("", "-wal", "-shm"):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.rename(aside.with_name(aside.name + suffix))
+    suspect_path(path).unlink(missing_ok=True)
+    return aside
+
+
+def last_backup(data_dir: Path) -> Path | None:
+    """The newest backup in the data folder."""
+    return max((data_dir / "backups").glob("*.db"), default=None, key=lambda path: path.name)
