@@ -7,6 +7,7 @@ web: the base follows the format often, not always. Held-out combinations never 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 from collections.abc import Iterator
@@ -23,11 +24,12 @@ from chatbot.prompts import (
 )
 from chatbot.recommendation import Challenge, Recommendation, canonical, to_text
 from chatbot.themes import CATEGORIES, LOCATIONS, WORK_TYPES, BaseInfo, get_label
+from feedback_store.records import Lang, NewExample
 from finetune.held_out import is_held_out
 
 CATALOG_PATH: Final = Path(__file__).parents[1] / "assets" / "catalog.json"
 
-SHARE_ENGLISH: Final = 0.25
+SHARE_ENGLISH: Final = 0.36
 SHARE_FREE_TEXT: Final = 0.5
 SHARE_TWO_TURNS: Final = 0.12
 SHARE_OFF_TOPIC: Final = 0.05
@@ -189,6 +191,10 @@ def fill_slots(template: str, info: BaseInfo, lang: str) -> str:
     return template.replace("{category}", get_label("category", info.category, lang))
 
 
+def _plain(message: Message) -> dict[str, str]:
+    return {"role": message["role"], "content": message["content"]}
+
+
 class Corpus:
     """Documents without end, the same for the same seed."""
 
@@ -200,6 +206,27 @@ class Corpus:
         """`count` conversations: a system message, then user and assistant in turn."""
         for _ in range(count):
             yield self._document()
+
+    def example(self) -> NewExample:
+        """One question with its canonical answer, as a pending example."""
+        lang: Lang = "en" if self._random.random() < SHARE_ENGLISH else "ko"
+        info = self._base_info()
+        answer, _ = self._answer(info, lang)
+        return NewExample(
+            source="import",
+            messages=(_plain(system_message(lang)), _plain(self._ask(info, lang))),
+            completion=canonical(answer),
+            original_text=canonical(answer),
+            turn_id=None,
+            conversation_id="",
+            person_id="",
+            lang=lang,
+            location=info.location,
+            work_type=info.work_type,
+            category=info.category,
+            flags=(),
+            repairs=(),
+        )
 
     def _base_info(self) -> BaseInfo:
         while True:
@@ -274,3 +301,20 @@ class Corpus:
         if shape == "escaped":
             return json.dumps(canonical(answer), ensure_ascii=False)
         return canonical(answer)
+
+
+def make_examples(count: int, seed: int) -> Iterator[NewExample]:
+    """Clean examples to begin with: single-turn questions and canonical answers of the catalogue.
+
+    Every one is a conversation of its own, so that the dataset's split deals them out.
+    """
+    corpus = Corpus(seed)
+    seen: set[str] = set()
+    while len(seen) < count:
+        example = corpus.example()
+        key = json.dumps(example.messages, ensure_ascii=False) + example.completion
+        if key in seen:
+            continue
+        seen.add(key)
+        conversation_id = f"starter-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+        yield replace(example, conversation_id=conversation_id)

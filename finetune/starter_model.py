@@ -56,7 +56,7 @@ class Plan:
     num_heads: int = 4
     intermediate_size: int = 704
     context: int = 1024  # tokens
-    num_documents: int = 15_000
+    num_documents: int = 24_000
     batch_tokens: int = 3072
     learning_rate: float = 2e-3
     warmup: float = 0.04  # share of the steps
