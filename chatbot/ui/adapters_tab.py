@@ -72,9 +72,7 @@ class AdaptersTab:
                 return ""
         return t(person.lang, "promoted", version=version)
 
-    def _show(
-        self, person: Person, request: gr.Request, message: str = ""
-    ) -> tuple[Any, ...]:
+    def _show(self, person: Person, request: gr.Request, message: str = "") -> tuple[Any, ...]:
         store = self.parts.store
         previous, can_roll_back = self._way_back()
         view = AdaptersView(

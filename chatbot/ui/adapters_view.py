@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from typing import Final
 
 from chatbot.ui.diff_view import to_readable
-from chatbot.ui.i18n import TEXTS, t
+from chatbot.ui.i18n import t
 from chatbot.ui.icons import icon
 from chatbot.ui.verdict_view import (
     render_headlines,
@@ -17,7 +18,7 @@ from chatbot.ui.verdict_view import (
 )
 from feedback_store.records import Adapter, AliasEvent, Dataset
 
-NUM_ANSWERS = 20  # answers shown side by side with those of the version before
+NUM_ANSWERS: Final = 20  # answers shown side by side with those of the version before
 
 
 @dataclass(frozen=True)
@@ -130,8 +131,7 @@ def _render_adapter(view: AdaptersView, adapter: Adapter, before: Adapter | None
     )
     more = f"<details><summary>{t(lang, 'all_figures')}</summary>{details}</details>"
     against = (
-        f'<p class="eco-muted eco-small">'
-        f"{t(lang, 'against', version=escape(before.version))}</p>"
+        f'<p class="eco-muted eco-small">{t(lang, "against", version=escape(before.version))}</p>'
         if before and adapter.report
         else ""
     )
@@ -188,6 +188,21 @@ def _render_base(view: AdaptersView) -> str:
     )
 
 
+_REASONS: Final = {
+    "passed the gate": "event_passed",
+    "rolled back": "event_rolled_back",
+    "promoted by hand": "event_by_hand",
+}
+
+
+def _describe_reason(reason: str, lang: str) -> str:
+    """What the application wrote itself is translated; what a person wrote stays."""
+    for start, key in _REASONS.items():
+        if reason.startswith(start):
+            return t(lang, key)
+    return reason
+
+
 def _render_events(view: AdaptersView) -> str:
     if not view.events:
         return ""
@@ -200,7 +215,7 @@ def _render_events(view: AdaptersView) -> str:
             before=escape(version_name(event.from_version, lang)),
             after=escape(version_name(event.to_version, lang)),
         )
-        reason = TEXTS[lang].get(f"event_reason_{event.reason}", event.reason)
+        reason = _describe_reason(event.reason, lang)
         items.append(
             f'<li><time datetime="{escape(event.created_at)}">{escape(event.created_at[:16])}'
             f"</time><span><b>{moved}</b> {escape(reason)}</span>"

@@ -16,7 +16,7 @@ from chatbot.themes import BaseInfo
 from chatbot.ui.cards import render_answer, render_info, render_recommendation
 from chatbot.ui.feedback_view import render_edit_form, render_reason_panel
 from chatbot.ui.i18n import t, translate_error
-from chatbot.ui.icons import icon
+from chatbot.ui.icons import icon, logo
 from chatbot.ui.live import LiveAnswer
 from feedback_store.records import Conversation, Feedback, Turn
 
@@ -49,8 +49,7 @@ def render_welcome(lang: str) -> str:
         for number in range(1, NUM_EXAMPLES + 1)
     )
     return (
-        '<section class="eco-welcome" data-conversation="">'
-        '<img src="/ui/logo.svg" alt="" width="56" height="56">'
+        f'<section class="eco-welcome" data-conversation="">{logo(56)}'
         f"<h2>{t(lang, 'welcome_title')}</h2><p>{t(lang, 'welcome_text')}</p>"
         f'<div class="eco-examples" role="group" aria-label="{t(lang, "welcome_examples")}">'
         f"{examples}</div></section>"

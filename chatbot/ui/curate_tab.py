@@ -21,7 +21,6 @@ from chatbot.ui.curate_view import (
 )
 from chatbot.ui.feedback_view import read_fields
 from chatbot.ui.i18n import t, translate_error
-from chatbot.ui.labels import label
 from chatbot.ui.parts import Parts
 from chatbot.ui.people import Person, require_admin
 from feedback_store.errors import StoreError
@@ -36,6 +35,7 @@ from finetune.curate import (
     undo_decision,
 )
 
+NO_FILTER: Final = QueueFilter()
 MAX_UNDO: Final = 50
 MAX_BULK: Final = 2000  # examples decided on at once
 
@@ -44,7 +44,7 @@ MAX_BULK: Final = 2000  # examples decided on at once
 class Queue:
     """Where one curator stands; kept by Gradio per page."""
 
-    filter: QueueFilter = QueueFilter()
+    filter: QueueFilter = NO_FILTER
     example_id: int | None = None
     skipped: tuple[int, ...] = ()
     decided: tuple[tuple[int, ...], ...] = ()  # for undo, the last one at the end
@@ -89,9 +89,7 @@ class CurateTab:
         self.parts.learning.collect()
         return self._show(replace(state, message=""), person)
 
-    def on_act(
-        self, state: Queue, event: gr.EventData, request: gr.Request
-    ) -> tuple[Any, ...]:
+    def on_act(self, state: Queue, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
         """A button, a key, or a filter."""
         person = require_admin(self.parts, request)
         data = event_data(event)
@@ -236,18 +234,22 @@ class CurateTab:
 
     def _count(self, chosen: QueueFilter) -> QueueCounts:
         store = self.parts.store
-        everything = ExampleFilter(purpose=chosen.purpose or None)
+        wanted = _to_filter(chosen)
+        everything = ExampleFilter(purpose=wanted.purpose)
         states = store.count_examples_by("state", everything)
+        blockers = self.parts.learning.blockers()
         return QueueCounts(
             pending=states.get("pending", 0),
             accepted=states.get("accepted", 0),
             excluded=states.get("excluded", 0),
-            need=self.parts.settings.min_examples,
-            matching=store.count_examples(_to_filter(chosen)),
-            flags=store.count_examples_by("flag", replace(everything, state=chosen.state or None)),
+            need=next((b.need for b in blockers if b.code == "too_few_examples"), 0),
+            matching=store.count_examples(wanted),
+            flags=store.count_examples_by("flag", replace(everything, state=wanted.state)),
         )
 
 
 def _to_filter(chosen: QueueFilter) -> ExampleFilter:
-    picked = {field.name: getattr(chosen, field.name) or None for field in fields(chosen)}
+    picked: dict[str, Any] = {
+        field.name: getattr(chosen, field.name) or None for field in fields(chosen)
+    }
     return ExampleFilter(**picked)

@@ -169,9 +169,8 @@ def _render_origin(view: QueueView, example: Example) -> str:
     tags = [f'<span class="eco-tag">{t(lang, f"source_{example.source}")}</span>']
     if view.feedback and view.feedback.rating:
         kind = "accent" if view.feedback.rating == "like" else "bad"
-        tags.append(
-            f'<span class="eco-tag eco-tag-{kind}">{t(lang, f"rated_{view.feedback.rating}")}</span>'
-        )
+        rated = t(lang, f"rated_{view.feedback.rating}")
+        tags.append(f'<span class="eco-tag eco-tag-{kind}">{rated}</span>')
     if view.feedback and view.feedback.correction:
         tags.append(f'<span class="eco-tag eco-tag-accent">{t(lang, "has_correction")}</span>')
     if example.state != "pending":
@@ -202,7 +201,12 @@ def _render_prompt(example: Example, lang: str) -> str:
         if earlier
         else ""
     )
-    return f'{folded}<div class="eco-question"><h3>{t(lang, "question")}</h3><p>{escape(last)}</p></div>'
+    said, _, rest = last.partition("\n\n")
+    info = f"<small>{escape(rest)}</small>" if rest else ""
+    return (
+        f'{folded}<div class="eco-question"><h3>{t(lang, "question")}</h3>'
+        f"<p>{escape(said)}</p>{info}</div>"
+    )
 
 
 def _render_flags(view: QueueView, example: Example) -> str:
@@ -286,12 +290,14 @@ def _render_fix_form(view: QueueView, example: Example) -> str:
 def render_bulk(counts: QueueCounts, lang: str) -> str:
     """Decide on everything that the filter matches, after a question."""
     disabled = "" if counts.matching else " disabled"
-    buttons = "".join(
-        f'<button type="button" class="eco-button" id="curate-bulk-{name}" data-action="bulk-{name}"'
-        f' data-confirm="{escape(t(lang, f"bulk_confirm_{name}", num=counts.matching))}"{disabled}>'
-        f"{t(lang, f'bulk_{name}', num=counts.matching)}</button>"
-        for name in ("accept", "exclude")
-    )
+    buttons = ""
+    for name in ("accept", "exclude"):
+        question = escape(t(lang, f"bulk_confirm_{name}", num=counts.matching))
+        buttons += (
+            f'<button type="button" class="eco-button" id="curate-bulk-{name}" '
+            f'data-action="bulk-{name}" data-confirm="{question}"{disabled}>'
+            f"{t(lang, f'bulk_{name}', num=counts.matching)}</button>"
+        )
     return (
         f'<details class="eco-bulk"><summary>{t(lang, "bulk_title")}</summary>'
         f"<p>{t(lang, 'bulk_text', num=counts.matching)}</p>"

@@ -54,9 +54,7 @@ class FinetuneTab:
         """Where things stand now."""
         return self._show(state, require_admin(self.parts, request), request)
 
-    def on_act(
-        self, state: Watching, event: gr.EventData, request: gr.Request
-    ) -> tuple[Any, ...]:
+    def on_act(self, state: Watching, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
         """Start or cancel."""
         person = require_admin(self.parts, request)
         data = event_data(event)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from finetune.runs import RunProgress
 
 STAGES: Final = ("dataset", "train", "evaluate", "gate", "publish", "promote")
+USUAL_RECIPES: Final = ("balanced", "quick", "thorough")
 ENDED: Final = ("done", "failed", "cancelled")
 _SHOWN_AS: Final = {"load": "evaluate"}
 
@@ -61,17 +62,31 @@ def render_finetune(view: FinetuneView) -> str:
 # ---- before
 
 
-def _render_recipes(view: FinetuneView) -> str:
-    options = "".join(
+def _render_recipe(name: str, view: FinetuneView) -> str:
+    text = TEXTS[view.lang].get(f"recipe_text_{name}", "")
+    return (
         f'<label class="eco-option"><input type="radio" name="recipe" value="{escape(name)}" '
         f'id="recipe-{escape(name)}"{" checked" if name == view.recipe else ""}>'
-        f"<span><b>{escape(recipe_label(name, view.lang))}</b>"
-        f"<small>{escape(TEXTS[view.lang].get(f'recipe_text_{name}', ''))}</small></span></label>"
-        for name in view.recipes
+        f"<span><b>{escape(recipe_label(name, view.lang))}</b><small>{escape(text)}</small></span>"
+        "</label>"
     )
+
+
+def _render_recipes(view: FinetuneView) -> str:
+    """The usual ones at once, those that repeat other teams' experiments folded away."""
+    usual = [name for name in view.recipes if name in USUAL_RECIPES or name == view.recipes[0]]
+    others = [name for name in view.recipes if name not in usual]
+    shown = "".join(_render_recipe(name, view) for name in usual)
+    folded = ""
+    if others:
+        rows = "".join(_render_recipe(name, view) for name in others)
+        folded = (
+            f'<details class="eco-log"><summary>{t(view.lang, "more_recipes")}</summary>'
+            f'<div class="eco-options">{rows}</div></details>'
+        )
     return (
-        f'<fieldset class="eco-options" id="retrain-recipe">'
-        f"<legend>{t(view.lang, 'recipe')}</legend>{options}</fieldset>"
+        f'<fieldset class="eco-options" id="retrain-recipe"><legend>{t(view.lang, "recipe")}'
+        f"</legend>{shown}</fieldset>{folded}"
     )
 
 

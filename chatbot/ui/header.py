@@ -10,7 +10,7 @@ import gradio as gr
 from chatbot.engines.base import EngineStatus
 from chatbot.ui.blocks import SHORT, html_part
 from chatbot.ui.i18n import t
-from chatbot.ui.icons import icon
+from chatbot.ui.icons import icon, logo
 from chatbot.ui.parts import Parts
 from chatbot.ui.people import who
 
@@ -31,8 +31,7 @@ def render_header(title: str, lang: str) -> str:
         '<header class="eco-header">'
         f'<button type="button" class="eco-icon-button eco-side-toggle" data-ui="side" '
         f'aria-label="{t(lang, "open_talks")}">{icon("menu")}</button>'
-        '<img src="/ui/logo.svg" alt="" width="30" height="30">'
-        f'<h1>{escape(title)}</h1><span class="eco-tagline">{t(lang, "tagline")}</span>'
+        f'{logo(30)}<h1>{escape(title)}</h1><span class="eco-tagline">{t(lang, "tagline")}</span>'
         '<span class="eco-space"></span>'
         f'<button type="button" class="eco-icon-button" data-ui="lang" data-lang="{other}" '
         f'id="lang-switch" lang="{other}">{icon("globe")}<span>{t(lang, "switch_lang")}</span>'

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
+
+from chatbot.ui.page import ASSETS_DIR
 
 _PATHS: Final = {
     "up": '<path d="M7 11v9H4a1 1 0 0 1-1-1v-7a1 1 0 0 1 1-1h3Zm0 0 4-7.5A2 2 0 0 1 13.7 5L13 9h5.6'
@@ -38,4 +41,14 @@ def icon(name: str) -> str:
         '<svg class="eco-icon" viewBox="0 0 24 24" fill="none" stroke="currentColor" '
         'stroke-width="1.8" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true" '
         f'focusable="false">{_PATHS[name]}</svg>'
+    )
+
+
+@cache
+def logo(size: int) -> str:
+    """The logo as decoration, `size` pixels wide."""
+    svg = (ASSETS_DIR / "logo.svg").read_text(encoding="utf-8")
+    return svg.replace(
+        'role="img" aria-label="EcoLoop"',
+        f'class="eco-logo" width="{size}" height="{size}" aria-hidden="true" focusable="false"',
     )

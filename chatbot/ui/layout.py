@@ -89,9 +89,7 @@ def mount(app: FastAPI, parts: Parts) -> FastAPI:
     settings = PageSettings(
         title=parts.settings.title,
         default_lang=parts.settings.lang,
-        login_path=parts.settings.login_path,
-        open_studio=parts.settings.open_studio,
-        is_admin=lambda request: parts.identify(request)[1],
+        opens_studio=lambda request: parts.settings.open_studio and parts.identify(request)[1],
     )
     app.add_middleware(PageMiddleware, settings=settings)
     return app

@@ -78,7 +78,7 @@ def _render_grid(scale: _Scale, lang: str) -> str:
 
 
 def render_loss_plot(losses: Points, eval_losses: Points, lang: str) -> str:
-    """Training loss as a thin line, validation loss as a strong one with dots; "" without points."""
+    """Training loss as a thin line, validation loss as a strong one; "" without points."""
     train, validation = _finite(losses), _finite(eval_losses)
     if not train and not validation:
         return ""
@@ -94,7 +94,8 @@ def render_loss_plot(losses: Points, eval_losses: Points, lang: str) -> str:
     name = t(lang, "plot_label", value=f"{last:.3f}")
     legend = (
         f'<p class="eco-plot-legend"><span class="eco-key eco-key-train"></span>'
-        f'{t(lang, "plot_train")}<span class="eco-key eco-key-eval"></span>{t(lang, "plot_eval")}</p>'
+        f'{t(lang, "plot_train")}<span class="eco-key eco-key-eval"></span>'
+        f"{t(lang, 'plot_eval')}</p>"
     )
     return (
         f'<figure class="eco-plot" id="loss-plot"><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '

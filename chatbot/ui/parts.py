@@ -91,7 +91,6 @@ class UiSettings:
     open_studio: bool = False  # "/" leads straight into the studio: one person on loopback
     login_path: str = "/login"
     max_concurrent_answers: int = 128
-    min_examples: int = 50  # accepted examples from which a retrain is worth it
     max_upload_mb: int = 200
 
 

@@ -87,9 +87,7 @@ def _render_change(metric: Mapping[str, Any], before: Mapping[str, Any] | None) 
     return f'<i class="eco-change eco-change-{kind}">{points:+d}</i>'
 
 
-def render_headlines(
-    report: Mapping[str, Any], before: Mapping[str, Any] | None, lang: str
-) -> str:
+def render_headlines(report: Mapping[str, Any], before: Mapping[str, Any] | None, lang: str) -> str:
     """The few figures that tell most, each with the change against the version before."""
     metrics, earlier = find_metrics(report), find_metrics(before or {})
     parts = []

@@ -1,0 +1,73 @@
+"""What the buttons below an answer do: rate, give reasons, correct."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from chatbot.ui.blocks import tell
+from chatbot.ui.chat_state import OpenChat
+from chatbot.ui.chat_view import shown_recommendation
+from chatbot.ui.feedback_view import MAX_COMMENT, read_fields, read_reasons
+from chatbot.ui.i18n import t
+from chatbot.ui.parts import Parts
+from chatbot.ui.people import Person
+from feedback_store.records import Turn
+
+
+class ChatFeedback:
+    """Blocking writes: call them in a thread. The turn was checked to be the person's own."""
+
+    def __init__(self, parts: Parts, *, asks_consent: bool) -> None:
+        self.parts = parts
+        self.asks_consent = asks_consent
+
+    def apply(self, data: dict[str, Any], turn: Turn, state: OpenChat, person: Person) -> OpenChat:
+        """What the page has open after the button; raises RecommendationError for a bad field."""
+        closed = replace(state, editing=None, panel=None, message="")
+        match data.get("action"):
+            case "thumb-up":
+                return self._rate(turn, "like", closed, person)
+            case "thumb-down":
+                return self._rate(turn, "dislike", closed, person)
+            case "reasons":
+                self._save_reasons(data.get("form") or {}, turn, person)
+            case "edit-open":
+                return replace(closed, editing=turn.turn_id)
+            case "edit-save":
+                self._correct(data.get("form") or {}, turn, person)
+        return closed
+
+    def _rate(self, turn: Turn, wanted: Any, state: OpenChat, person: Person) -> OpenChat:
+        """Pressing the same thumb again takes it back."""
+        before = self.parts.store.get_feedback(turn.turn_id, person.person_id)
+        if before and before.rating == wanted:
+            self.parts.chat.rate(turn.turn_id, person.person_id, None)
+            return state
+        self.parts.chat.rate(turn.turn_id, person.person_id, wanted)
+        return replace(state, panel=turn.turn_id)
+
+    def _save_reasons(self, form: dict[str, Any], turn: Turn, person: Person) -> None:
+        feedback = self.parts.store.get_feedback(turn.turn_id, person.person_id)
+        if not feedback or not feedback.rating:
+            return
+        reasons = read_reasons(form, feedback.rating)
+        comment = str(form.get("comment", "")).strip()[:MAX_COMMENT]
+        self.parts.chat.rate(turn.turn_id, person.person_id, feedback.rating, reasons, comment)
+        if self.asks_consent:
+            self._save_consent(form.get("may_train") == "1", turn, person)
+        tell(person.lang, t(person.lang, "thanks"))
+
+    def _save_consent(self, granted: bool, turn: Turn, person: Person) -> None:
+        store, conversation_id = self.parts.store, turn.conversation_id
+        store.set_consent(
+            person.person_id, conversation_id=conversation_id, kind="train", granted=granted
+        )
+        store.update_conversation(conversation_id, may_train=granted)
+
+    def _correct(self, form: dict[str, Any], turn: Turn, person: Person) -> None:
+        typed = read_fields(form)
+        feedback = self.parts.store.get_feedback(turn.turn_id, person.person_id)
+        if typed != shown_recommendation(turn, feedback):
+            self.parts.chat.correct(turn.turn_id, person.person_id, typed)
+            tell(person.lang, t(person.lang, "correction_saved"))

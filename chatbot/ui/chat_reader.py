@@ -1,0 +1,67 @@
+"""What a chat page reads from the store, always checked against who is asking."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import gradio as gr
+
+from chatbot.ui.chat_state import OpenChat
+from chatbot.ui.chat_view import ChatView, render_conversations
+from chatbot.ui.i18n import t
+from chatbot.ui.parts import Parts
+from chatbot.ui.people import Person
+from chatbot.ui.versions import describe_version
+from feedback_store.records import Conversation, Turn
+
+NUM_TALKS: Final = 50
+
+
+class ChatReader:
+    """Blocking reads: call them in a thread."""
+
+    def __init__(self, parts: Parts, *, is_studio: bool) -> None:
+        self.parts = parts
+        self.is_studio = is_studio
+
+    def find_conversation(self, conversation_id: str, person: Person) -> Conversation | None:
+        """The conversation if it is the person's own."""
+        if not conversation_id:
+            return None
+        talk = self.parts.store.get_conversation(conversation_id)
+        return talk if talk and talk.person_id == person.person_id else None
+
+    def find_turn(self, data: dict[str, Any], person: Person) -> Turn:
+        """The turn that a button named, if it is the person's own; else an error on the screen."""
+        named = str(data.get("turn", ""))
+        turn = self.parts.store.get_turn(int(named)) if named.isdecimal() else None
+        if turn is None or self.find_conversation(turn.conversation_id, person) is None:
+            raise gr.Error(t(person.lang, "error_not_yours"), print_exception=False)
+        return turn
+
+    def read_view(self, state: OpenChat, person: Person, is_busy: bool = False) -> ChatView:
+        """The open conversation; it is stored only with its first answer."""
+        if self.find_conversation(state.conversation_id, person) is None:
+            return ChatView(person.lang, state.conversation_id, is_busy=is_busy)
+        talk, turns, feedback = self.parts.chat.open_conversation(
+            state.conversation_id, person.person_id
+        )
+        versions = {turn.adapter for turn in turns if turn.adapter}
+        return ChatView(
+            lang=person.lang,
+            conversation_id=state.conversation_id,
+            turns=turns,
+            feedback=feedback,
+            notes={v: describe_version(self.parts.store, v, person.lang) for v in versions},
+            editing=state.editing,
+            panel=state.panel,
+            message=state.message,
+            asks_consent=not self.is_studio,
+            may_train=talk.may_train,
+            is_busy=is_busy,
+        )
+
+    def render_talks(self, state: OpenChat, person: Person, query: str = "") -> str:
+        """The person's earlier conversations, or those that contain the words."""
+        found = self.parts.chat.list_conversations(person.person_id, query.strip() or None)
+        return render_conversations(found[:NUM_TALKS], state.conversation_id, query, person.lang)
