@@ -84,29 +84,34 @@ def _combinations() -> list[BaseInfo]:
     return [info for _, _, info in sorted(ranked, key=lambda item: item[:2])]
 
 
-def _rounds() -> Iterable[list[HeldOutCase]]:
-    """Cases in the order in which they are taken: Korean first, one wording per round."""
-    combos = _combinations()
-    half = len(combos) // 2
-    yield [_base_info_case(info, "ko") for info in combos]
-    yield [
-        _free_text_case(info, "ko", index % len(_FREE_TEXT["ko"]))
+def _free_text_round(combos: Sequence[BaseInfo], lang: str, shift: int) -> list[HeldOutCase]:
+    """One question for each combination, the wordings by turns."""
+    num_wordings = len(_FREE_TEXT[lang])
+    return [
+        _free_text_case(info, lang, (index + shift) % num_wordings)
         for index, info in enumerate(combos)
     ]
-    yield [_base_info_case(info, "en") for info in combos[:half]]
-    yield [
-        _free_text_case(info, "en", index % len(_FREE_TEXT["en"]))
-        for index, info in enumerate(combos[half:])
-    ]
-    for shift in range(1, len(_FREE_TEXT["ko"])):
-        yield [
-            _free_text_case(info, "ko", (index + shift) % len(_FREE_TEXT["ko"]))
-            for index, info in enumerate(combos)
-        ]
 
 
-def held_out_cases(num_cases: int = 48) -> tuple[HeldOutCase, ...]:
-    """The first num_cases questions; at most 160 exist, two thirds of the default are Korean."""
+def _rounds() -> Iterable[list[HeldOutCase]]:
+    """Cases in the order in which they are taken, so that any number of them is well mixed: two
+    thirds Korean, both modes, every category.
+    """
+    combos = _combinations()
+    half = len(combos) // 2
+    for first, second in ((combos[:half], combos[half:]), (combos[half:], combos[:half])):
+        is_first = first[0] == combos[0]
+        if is_first:
+            yield [_base_info_case(info, "ko") for info in combos]
+        yield _free_text_round(combos, "ko", 0 if is_first else 1)
+        yield [_base_info_case(info, "en") for info in first]
+        yield _free_text_round(second, "en", 0)
+    for shift in range(2, len(_FREE_TEXT["ko"])):
+        yield _free_text_round(combos, "ko", shift)
+
+
+def held_out_cases(num_cases: int = 96) -> tuple[HeldOutCase, ...]:
+    """The first num_cases questions; 176 exist."""
     return tuple(islice((case for cases in _rounds() for case in cases), num_cases))
 
 

@@ -82,12 +82,12 @@ class Serving(Protocol):
 class EvaluationSettings:
     """How much is asked, and how the answers are drawn.
 
-    The default asks 48 questions freely and every third one under the schema, too: about 8,000
-    tokens, well under a minute for the starter model on two cores. What such a number of
-    questions can prove stands in docs/gate.md.
+    The default asks 96 questions freely and every third one under the schema, too: about 16,000
+    tokens, half a minute for the starter model on two cores. What such a number of questions can
+    prove stands in docs/gate.md.
     """
 
-    num_cases: int = 48
+    num_cases: int = 96
     constrained_every: int = 3  # every n-th held-out case is also asked with the schema
     max_tokens: int = 512
     temperature: float = 0.7

@@ -29,7 +29,7 @@ DEFAULT_LIMITS: Final[Mapping[str, float]] = {
     "canonical_json": 0.75,
     "valid_with_schema": 0.90,
     "category_fit": 0.60,
-    "distinct_challenges": 0.80,
+    "distinct_challenges": 0.70,
     "pure_language": 0.85,
     "spaced_korean": 0.85,
     # at most, for those where lower is better

@@ -37,9 +37,9 @@ def test_the_base_is_asked_once_and_remembered(store: Store) -> None:
     serving = FakeServing()
     bench = make_bench(store, serving)
     first = bench.evaluate_production(bench.make_exam())
-    assert len(serving.asked) == 64
+    assert len(serving.asked) == 128
     again = bench.evaluate_production(bench.make_exam())
-    assert len(serving.asked) == 64
+    assert len(serving.asked) == 128
     assert (again.answers, again.metrics) == (first.answers, first.metrics)
 
 
@@ -58,7 +58,7 @@ def test_another_base_model_is_asked_anew(store: Store) -> None:
     other = FakeServing(base_model="kanana")
     bench = make_bench(store, other)
     bench.evaluate_production(bench.make_exam())
-    assert len(other.asked) == 64
+    assert len(other.asked) == 128
 
 
 def test_a_versions_stored_answers_are_not_asked_again(store: Store) -> None:

@@ -18,25 +18,27 @@ INFO = BaseInfo("city", "office", "VEGAN")
 
 
 def test_every_question_is_about_a_held_out_combination() -> None:
-    assert all(is_held_out(case.base_info) for case in held_out_cases(160))
+    assert all(is_held_out(case.base_info) for case in held_out_cases(176))
 
 
 def test_the_questions_are_distinct_and_always_the_same() -> None:
-    cases = held_out_cases(160)
-    assert len({case.case_id for case in cases}) == 160
-    assert len({case.messages[-1]["content"] for case in cases}) == 160
-    assert cases == held_out_cases(160)
+    cases = held_out_cases(176)
+    assert len({case.case_id for case in cases}) == 176
+    assert len({case.messages[-1]["content"] for case in cases}) == 176
+    assert cases == held_out_cases(176)
 
 
 def test_more_questions_begin_with_the_fewer_ones() -> None:
-    assert held_out_cases(160)[:48] == held_out_cases(48)
+    assert held_out_cases(176)[:48] == held_out_cases(48)
 
 
-def test_the_default_asks_each_category_six_times_in_both_languages_and_modes() -> None:
-    cases = held_out_cases()
-    assert set(Counter(case.base_info.category for case in cases).values()) == {6}
-    assert Counter(case.lang for case in cases) == {"ko": 32, "en": 16}
-    assert sum("-base-" in case.case_id for case in cases) == 24
+@pytest.mark.parametrize("num_cases", [48, 96])
+def test_each_category_is_asked_as_often_in_both_languages_and_modes(num_cases: int) -> None:
+    cases = held_out_cases(num_cases)
+    assert set(Counter(case.base_info.category for case in cases).values()) == {num_cases // 8}
+    langs = Counter(case.lang for case in cases)
+    assert langs["ko"] == 2 * langs["en"]
+    assert sum("-base-" in case.case_id for case in cases) >= num_cases // 3
 
 
 def test_eight_questions_cover_eight_categories() -> None:
@@ -44,7 +46,7 @@ def test_eight_questions_cover_eight_categories() -> None:
 
 
 def test_no_placeholder_is_left_in_a_question() -> None:
-    for case in held_out_cases(160):
+    for case in held_out_cases(176):
         assert "{" not in case.messages[-1]["content"]
 
 

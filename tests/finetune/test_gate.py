@@ -17,8 +17,8 @@ from finetune.metrics import CHECKS, GOOD_ANSWER
 from finetune.report import Answer, Failure, Metric, Report, share_metric
 from tests.finetune.fake_serving import PARROT_ANSWER, FakeServing
 
-CASES = held_out_cases()
-SETTINGS = EvaluationSettings()
+CASES = held_out_cases(48)
+SETTINGS = EvaluationSettings(num_cases=48)
 TRAINING = [TrainingAnswer("VEGAN", canonical(PARROT_ANSWER))]
 
 

@@ -178,7 +178,7 @@ def test_the_second_retrain_is_compared_with_the_first(store: Store) -> None:
     assert second.verdict["reasons"][0]["code"] == "identical"
     asked = [request.adapter for request in session.serving.asked]
     assert set(asked) == {"candidate-run2"}  # what v0001 answered is known
-    assert len(asked) == 64
+    assert len(asked) == 128
 
 
 def test_without_accepted_examples_nothing_is_trained(tmp_path: Path) -> None:
