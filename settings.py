@@ -67,7 +67,7 @@ class Settings:
         "learning", True, "let a version that passes the gate answer without a click"
     )
     min_examples: int = _setting("learning", 20, "accepted examples needed before a retrain")
-    num_cases: int = _setting("learning", 48, "held-out cases of an evaluation")
+    num_cases: int = _setting("learning", 96, "held-out cases of an evaluation")
     wandb: str = _setting(
         "learning", "off", "Weights & Biases tracking", ("off", "offline", "online")
     )
@@ -82,7 +82,7 @@ class Settings:
         _check_range("max_tokens", self.max_tokens, 16, 8192)
         _check_range("retention_days", self.retention_days, 0, 36_500)
         _check_range("min_examples", self.min_examples, 1, 1_000_000)
-        _check_range("num_cases", self.num_cases, 4, 10_000)
+        _check_range("num_cases", self.num_cases, 8, 176)
         for entry in fields(self):
             choices = entry.metadata["choices"]
             if choices and getattr(self, entry.name) not in choices:
