@@ -163,7 +163,8 @@ class _Training:
     def __init__(self, setup: Setup, report: RunReport) -> None:
         self._setup = setup
         self._report = report
-        self._watch = Watch(setup.schedule.warmup_steps, _prompts_of_answers(setup.train.rows))
+        known = _prompts_of_answers(setup.train.rows)
+        self._watch = Watch(setup.schedule.warmup_steps, setup.recipe.patience, known)
 
     def run(self) -> dict[str, Any]:
         """Load, check, train, save, check again."""

@@ -42,14 +42,19 @@ class Sampled:
 class Watch:
     """Follows the figures of one run."""
 
-    def __init__(self, warmup_steps: int, training_answers: Mapping[str, frozenset[str]]) -> None:
-        """training_answers: for each answer of the training rows, the prompts it belongs to."""
+    def __init__(
+        self, warmup_steps: int, patience: int, training_answers: Mapping[str, frozenset[str]]
+    ) -> None:
+        """patience: evaluations without gain until it stops; 0 is never.
+        training_answers: for each answer of the training rows, the prompts it belongs to.
+        """
         self._warmup_steps = warmup_steps
+        self._patience = patience
         self._training_answers = training_answers
         self._base_loss: float | None = None
         self._first_loss: float | None = None
         self._running_loss: float | None = None
-        self._eval_losses: list[float] = []
+        self._evaluations: dict[int, float] = {}
 
     def see_loss(self, step: int, loss: float) -> StopReason | None:
         """After an optimizer step."""
@@ -82,13 +87,13 @@ class Watch:
         if step == 0:
             self._base_loss = eval_loss
             return None
-        self._eval_losses.append(eval_loss)
-        return self._check_plateau(step) or self._check_heart(step, eval_loss)
+        self._evaluations[step] = eval_loss  # after a resume the same step may come again
+        return self._check_plateau(step) or self._check_heart(step) or self._check_gain()
 
     def _check_plateau(self, step: int) -> StopReason | None:
-        base, best = self._base_loss, min(self._eval_losses)
+        base, best = self._base_loss, min(self._evaluations.values())
         is_early = step < max(_PLATEAU_FROM_STEP, 2 * self._warmup_steps)
-        if base is None or is_early or len(self._eval_losses) < 2:
+        if base is None or is_early or len(self._evaluations) < 2:
             return None
         if best <= (1 - _PLATEAU_GAIN) * base:
             return None
@@ -99,11 +104,12 @@ class Watch:
             "be far too low.",
         )
 
-    def _check_heart(self, step: int, eval_loss: float) -> StopReason | None:
-        best, train = min(self._eval_losses), self._running_loss
-        if train is None or len(self._eval_losses) < 3:
+    def _check_heart(self, step: int) -> StopReason | None:
+        losses, train = list(self._evaluations.values()), self._running_loss
+        best, eval_loss = min(losses), losses[-1]
+        if train is None or len(losses) < 3:
             return None
-        is_rising = min(self._eval_losses[-2:]) > _HEART_RISE * best
+        is_rising = min(losses[-2:]) > _HEART_RISE * best
         if not is_rising or eval_loss < _HEART_GAP * train:
             return None
         return StopReason(
@@ -111,6 +117,18 @@ class Watch:
             f"At step {step} the training loss is {train:.3f}, but the validation loss rose from "
             f"{best:.3f} to {eval_loss:.3f}: it learns the rows by heart. The best checkpoint "
             "is kept.",
+            is_failure=False,
+        )
+
+    def _check_gain(self) -> StopReason | None:
+        best_step = min(self._evaluations, key=lambda item: self._evaluations[item])
+        since = sum(item > best_step for item in self._evaluations)
+        if not self._patience or since < self._patience:
+            return None
+        return StopReason(
+            "no_gain",
+            f"No gain in {since} evaluations; the best was {self._evaluations[best_step]:.3f} at "
+            f"step {best_step}, and that checkpoint is kept.",
             is_failure=False,
         )
 

@@ -1,0 +1,108 @@
+"""Trainings that go nowhere are stopped, others are left alone."""
+
+import math
+
+import pytest
+
+from finetune.watch import Sampled, StopReason, Watch
+
+
+def make_watch(**answers: str) -> Watch:
+    known = {answer: frozenset({prompt}) for prompt, answer in answers.items()}
+    return Watch(warmup_steps=4, patience=3, training_answers=known)
+
+
+def feed(watch: Watch, losses: list[float], evaluations: dict[int, float]) -> StopReason | None:
+    """Losses by step from 1, evaluations by step; the first reason that comes."""
+    if 0 in evaluations:
+        watch.see_evaluation(0, evaluations[0])
+    for step, loss in enumerate(losses, 1):
+        reason = watch.see_loss(step, loss)
+        if reason is None and step in evaluations:
+            reason = watch.see_evaluation(step, evaluations[step])
+        if reason is not None:
+            return reason
+    return None
+
+
+def test_the_night_of_4_6_ends_at_step_100() -> None:
+    losses = [4.69 - 0.0001 * step for step in range(1450)]
+    reason = feed(make_watch(), losses, {0: 4.70, 50: 4.649, 100: 4.64})
+    assert reason is not None
+    assert (reason.code, reason.is_failure) == ("plateau", True)
+    assert "4.640" in reason.message
+
+
+def test_a_training_that_learns_is_left_alone() -> None:
+    losses = [2.0 * 0.99**step for step in range(200)]
+    evaluations = {step: 2.0 * 0.99**step + 0.05 for step in range(0, 200, 20)}
+    assert feed(make_watch(), losses, evaluations) is None
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_stops_at_once(value: float) -> None:
+    reason = feed(make_watch(), [2.0, value], {})
+    assert reason is not None
+    assert reason.code == "not_a_number"
+
+
+def test_a_validation_loss_that_is_no_number_stops_too() -> None:
+    reason = make_watch().see_evaluation(20, math.nan)
+    assert reason is not None
+    assert reason.is_failure
+
+
+def test_a_loss_that_keeps_rising_has_diverged() -> None:
+    reason = feed(make_watch(), [2.0 + 0.1 * step for step in range(100)], {0: 2.0})
+    assert reason is not None
+    assert reason.code == "diverged"
+    assert "learning_rate" in reason.message
+
+
+def test_one_bad_step_is_no_divergence() -> None:
+    losses = [2.0] * 20 + [5.0] + [2.0] * 20
+    assert feed(make_watch(), losses, {0: 2.0}) is None
+
+
+def test_a_rising_validation_loss_over_a_tiny_training_loss_is_memorisation() -> None:
+    losses = [max(0.02, 2.0 * 0.9**step) for step in range(100)]
+    evaluations = {0: 2.0, 20: 0.5, 40: 0.6, 60: 0.7}
+    reason = feed(make_watch(), losses, evaluations)
+    assert reason is not None
+    assert (reason.code, reason.is_failure) == ("memorised", False)
+
+
+def test_no_gain_for_three_evaluations_ends_it_with_the_best_checkpoint() -> None:
+    losses = [1.0] * 100
+    evaluations = {0: 2.0, 10: 1.0, 20: 1.01, 30: 1.02, 40: 1.01}
+    reason = feed(make_watch(), losses, evaluations)
+    assert reason is not None
+    assert (reason.code, reason.is_failure) == ("no_gain", False)
+    assert "step 10" in reason.message
+
+
+def test_patience_zero_never_stops_for_want_of_gain() -> None:
+    watch = Watch(warmup_steps=4, patience=0, training_answers={})
+    evaluations = {0: 2.0, **dict.fromkeys(range(10, 100, 10), 1.0)}
+    assert feed(watch, [1.0] * 100, evaluations) is None
+
+
+def test_parroting_training_answers_to_other_questions_stops() -> None:
+    watch = make_watch(a="A", b="B", c="C")
+    samples = [Sampled("x", "A"), Sampled("y", "B "), Sampled("c", "C"), Sampled("z", "C")]
+    reason = watch.see_samples(40, samples)
+    assert reason is not None
+    assert (reason.code, reason.is_failure) == ("parroting", False)
+    assert "3 of 4" in reason.message
+
+
+def test_an_answer_that_belongs_to_the_question_is_no_parroting() -> None:
+    watch = make_watch(a="A", b="B", c="C")
+    assert watch.see_samples(40, [Sampled("a", "A"), Sampled("b", "B"), Sampled("c", "C")]) is None
+
+
+def test_an_evaluation_seen_again_after_a_resume_counts_once() -> None:
+    watch = make_watch()
+    watch.see_evaluation(0, 2.0)
+    for _ in range(5):
+        assert watch.see_evaluation(10, 1.0) is None
