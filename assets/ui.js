@@ -5,6 +5,7 @@
 window.eco = (() => {
   const NEAR_END_PX = 160;
   const BUSY_MS = 8000;
+  const SETTLE_MS = 150;
 
   const read = (store, name) => {
     try { return store.getItem(name) || ""; } catch { return ""; }
@@ -98,8 +99,12 @@ window.eco = (() => {
     const key = wanted ? wanted.dataset.autofocus : "";
     if (wanted && key !== lastFocus) wanted.focus();
     if (wanted || element.querySelector("form") === null) lastFocus = key || lastFocus;
-    if (element.querySelector("[data-follow]")) followEnd();
+    const isLive = element.querySelector("[data-follow]") !== null;
+    if (isLive || wasLive.has(element)) followEnd();
+    if (isLive) wasLive.add(element);
+    else if (wasLive.delete(element)) setTimeout(followEnd, SETTLE_MS);
   };
+  const wasLive = new WeakSet();
   let isFollowing = true;
   const distanceToEnd = () =>
     document.documentElement.scrollHeight - window.innerHeight - window.scrollY;

@@ -55,12 +55,18 @@ def render_recommendation(recommendation: Recommendation, turn_key: str) -> str:
     return render_answer(recommendation.recommend, recommendation.challenges, turn_key)
 
 
+def option_label(field: str, code: str, lang: str) -> str:
+    """The label of an option as it stands alone, with a capital letter."""
+    label = get_label(field, code, lang)
+    return label[:1].upper() + label[1:]
+
+
 def render_info(location: str, work_type: str, category: str, lang: str) -> str:
     """The three choices behind an answer as small tags."""
     labels = (
-        get_label("location", location, lang),
-        get_label("work_type", work_type, lang),
-        get_label("category", category, lang),
+        option_label("location", location, lang),
+        option_label("work_type", work_type, lang),
+        option_label("category", category, lang),
     )
     tags = "".join(f'<span class="eco-tag">{escape(label)}</span>' for label in labels)
     return f'<span class="eco-tags" aria-label="{escape(t(lang, "info_label"))}">{tags}</span>'

@@ -136,6 +136,9 @@ class ChatTab:
                 steps = self._say(str(data.get("text", "")), state, chips, person)
             case "retry":
                 steps = self._retry(data, state, person)
+            case "panel-close" | "edit-cancel":
+                yield await self._close_forms(state, person)
+                return
             case _:
                 yield await self._change(data, state, person)
                 return
@@ -266,6 +269,11 @@ class ChatTab:
         except (ChatError, StoreError) as error:
             sentence = translate_error(person.lang, error.code, str(error))
             tell(person.lang, sentence, is_warning=True)
+        view = await asyncio.to_thread(self.reader.read_view, state, person)
+        return {self.part.transcript: render_transcript(view), self.part.state: state}
+
+    async def _close_forms(self, state: OpenChat, person: Person) -> Updates:
+        state = OpenChat(state.conversation_id)
         view = await asyncio.to_thread(self.reader.read_view, state, person)
         return {self.part.transcript: render_transcript(view), self.part.state: state}
 

@@ -8,8 +8,8 @@ from html import escape
 from typing import Any, Final
 
 from chatbot.recommendation import RecommendationError, parse
-from chatbot.themes import CATEGORIES, LOCATIONS, WORK_TYPES, Option
-from chatbot.ui.cards import render_info
+from chatbot.themes import FIELDS
+from chatbot.ui.cards import option_label, render_info
 from chatbot.ui.diff_view import mark_differences, to_readable
 from chatbot.ui.feedback_view import render_fields
 from chatbot.ui.i18n import TEXTS, t
@@ -105,8 +105,9 @@ def _render_select(name: str, value: str, options: Sequence[tuple[str, str]], la
     )
 
 
-def _labels(options: Sequence[Option], lang: str) -> list[tuple[str, str]]:
-    return [("", t(lang, "filter_all")), *((o.code, o.label(lang)) for o in options)]
+def _labels(field_name: str, lang: str) -> list[tuple[str, str]]:
+    codes = [option.code for option in FIELDS[field_name]]
+    return [("", t(lang, "filter_all")), *((c, option_label(field_name, c, lang)) for c in codes)]
 
 
 def render_filter(chosen: QueueFilter, flags: Mapping[str, int], lang: str) -> str:
@@ -118,9 +119,9 @@ def render_filter(chosen: QueueFilter, flags: Mapping[str, int], lang: str) -> s
         "state": states,
         "purpose": [(c, t(lang, f"purpose_{c}")) for c in ("train", "regression")],
         "source": [every, *((c, t(lang, f"source_{c}")) for c in ("feedback", "import"))],
-        "category": _labels(CATEGORIES, lang),
-        "location": _labels(LOCATIONS, lang),
-        "work_type": _labels(WORK_TYPES, lang),
+        "category": _labels("category", lang),
+        "location": _labels("location", lang),
+        "work_type": _labels("work_type", lang),
         "flag": [every, *((n, f"{flag_label(n, lang)} ({flags.get(n, 0)})") for n in names)],
     }
     selects = "".join(

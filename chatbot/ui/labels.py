@@ -7,13 +7,14 @@ from typing import Any, Final
 import gradio as gr
 
 from chatbot.themes import FIELDS
+from chatbot.ui.cards import option_label
 from chatbot.ui.i18n import LANGS, TEXTS
 
 
 def _with_options(lang: str) -> dict[str, str]:
     options = {
-        f"option_{option.code}": option.label(lang)
-        for options in FIELDS.values()
+        f"option_{option.code}": option_label(field, option.code, lang)
+        for field, options in FIELDS.items()
         for option in options
     }
     return {**TEXTS[lang], **options}
