@@ -6,6 +6,7 @@ An error cannot be trained on as it stands; a warning needs a look; an info is g
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -19,6 +20,7 @@ from finetune.flags import Flag, Severity, quote
 from finetune.repair import make_flag, repair
 
 AnswerFormat = Literal["recommendation", "text"]
+_GROWN_TOGETHER: Final = re.compile(r"[가-힣][A-Za-z]{2,}")
 MAX_ANSWER: Final = 4_000  # characters of a plain text answer
 
 
@@ -90,8 +92,18 @@ def _check_duplicate_titles(row: _Row) -> Iterator[Flag]:
         yield from _flag("duplicate_titles", "warning", twice[0], fix)
 
 
+def _find_foreign(row: _Row) -> str | None:
+    """Stray words of another language. A text task may be about anything: there only a word that
+    grew onto Korean ("공HED") is stray.
+    """
+    if row.answer is not None:
+        return text_checks.find_foreign(row.texts, row.example.lang)
+    match = _GROWN_TOGETHER.search(row.texts[0])
+    return match[0] if match else None
+
+
 def _check_language(row: _Row) -> Iterator[Flag]:
-    if found := text_checks.find_foreign(row.texts, row.example.lang):
+    if found := _find_foreign(row):
         fix = "Write the word in the language of the answer, or accept it if it is a usual term."
         yield from _flag("foreign_words", "warning", found, fix)
     if row.example.lang == "ko" and (found := text_checks.find_missing_spaces(row.texts)):

@@ -26,6 +26,7 @@ from finetune.flags import Flag
 from finetune.repair import repair
 
 COLLECTOR: Final = "feedback"  # decided_by of what collecting withdrew or put back
+CHECKER: Final = "checks"  # decided_by of pending examples whose flags were written again
 _PAGE: Final = 500
 
 
@@ -159,7 +160,7 @@ def _was_withdrawn(example: Example) -> bool:
 
 
 def _is_untouched(example: Example) -> bool:
-    return example.decided_by in (None, COLLECTOR)
+    return example.decided_by in (None, COLLECTOR, CHECKER)
 
 
 def _says_the_same(example: Example, wanted: NewExample, feedback: Feedback) -> bool:
@@ -280,15 +281,12 @@ def undo_decision(store: Store, example_ids: Iterable[int]) -> Decision:
 def recheck(
     store: Store, example_ids: Iterable[int], *, settings: CheckSettings = DEFAULT_CHECKS
 ) -> int:
-    """Run the checks again on stored examples; the number whose flags changed."""
+    """Run the checks again on pending examples; the number whose flags changed."""
     num_changed = 0
     for example in _get_examples(store, example_ids):
         flags = _flag_dicts(check_example(example, settings))
-        if flags != example.flags:
+        if example.state == "pending" and flags != example.flags:
             num_changed += store.decide_examples(
-                [example.example_id],
-                state=example.state,
-                decided_by=example.decided_by or COLLECTOR,
-                flags=flags,
+                [example.example_id], state="pending", decided_by=CHECKER, flags=flags
             )
     return num_changed

@@ -30,7 +30,7 @@ _BROKEN_HANGUL: Final = re.compile(
     "\ufffd|[\u1100-\u11ff\ua960-\ua97c\ud7b0-\ud7fb]"  # conjoining letters that found no partner
     "|[가-힣][ㄱ-ㅎㅏ-ㅣ](?![ㄱ-ㅎㅏ-ㅣ])(?<![ㅋㅎㅠㅜ])|(?:^|\\s)[ㅏ-ㅣ](?<![ㅠㅜ])[가-힣]"
     "|(?:[ìíëê][\u0080-\u00bf\u0152-\u2122]{1,2}){2,}"  # UTF-8 read as Latin
-    "|(?:[À-ß][¡-þ]){4,}"  # CP949 read as Latin
+    "|(?:[\xb0-\xc8][\xa1-\xfe]){3,}"  # CP949 read as Latin
 )
 
 _PERSONAL: Final = {
@@ -88,7 +88,7 @@ _TEMPLATE: Final = re.compile(
 )
 _MAY_BE_LINK: Final = re.compile(r"\.[a-z]|://")
 _LINK: Final = re.compile(
-    r"(?:https?://|www\.)\S+|\b[\w-]+\.(?:com|net|org|kr|io|shop|xyz)\b", re.I
+    r"(?:https?://|www\.)\S+|\b[\w-]+\.(?:com|net|org|kr|io|shop|xyz)(?![A-Za-z])"
 )
 
 

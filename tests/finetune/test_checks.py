@@ -1,0 +1,132 @@
+from dataclasses import replace
+
+import pytest
+
+from chatbot.recommendation import Challenge, Recommendation, canonical, to_text
+from finetune.checks import CheckSettings, check_example, describe_format
+from tests.finetune.examples import ANSWER, make_example, make_messages
+
+TEXT_TASK = CheckSettings(answer_format="text")
+
+
+def change(index: int, **fields: str) -> Recommendation:
+    """The answer with one challenge changed."""
+    challenges = list(ANSWER.challenges)
+    challenges[index] = replace(challenges[index], **fields)
+    return replace(ANSWER, challenges=tuple(challenges))
+
+
+def flags_of(answer: Recommendation | str, **changes: object) -> list[tuple[str, str]]:
+    text = answer if isinstance(answer, str) else canonical(answer)
+    found = check_example(make_example(completion=text, **changes))
+    assert all(flag.evidence and flag.fix for flag in found)
+    return [(flag.name, flag.severity) for flag in found]
+
+
+def test_a_clean_example_has_no_flags() -> None:
+    assert flags_of(ANSWER) == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "flag"),
+    [
+        (to_text(ANSWER), ("needs_repair", "error")),
+        (canonical(ANSWER) + " ", ("needs_repair", "error")),
+        ("텀블러를 쓰세요", ("not_an_answer", "error")),
+        (canonical(ANSWER)[:-40], ("truncated", "error")),
+        (replace(ANSWER, recommend="5. 혜나! 같이 걸어요."), ("leading_number", "warning")),
+        (replace(ANSWER, recommend="1주말인데 함께 걸어요."), ("leading_number", "warning")),
+        (change(1, title="텀블러 들기"), ("duplicate_titles", "warning")),
+        (change(0, description="텀블러를\\n 써요."), ("escaped_text", "warning")),
+        (change(0, description="텀블러를\n써요."), ("line_break", "warning")),
+        (change(0, description="공HED 텀블러를 써요."), ("foreign_words", "warning")),
+        (change(0, description="힐링할수있는시는건강해요!"), ("missing_spaces", "warning")),
+        (change(0, description="텀블ㄹ러를 써요."), ("broken_hangul", "warning")),
+        (change(0, title="가 나다 " * 14), ("odd_length", "warning")),
+        (change(0, description="물을 아껴요 " * 8), ("loop", "warning")),
+        (change(0, description="010-1234-5678로 연락해요."), ("personal_data", "error")),
+        (change(0, description="이 병신아 텀블러를 써요."), ("abusive_text", "error")),
+        (change(0, description="텀블\u200b러를 써요."), ("invisible_characters", "error")),
+        (change(0, description="텀블러를 써요.</s>"), ("template_text", "error")),
+        (change(0, description="eco-shop.com에서 사요."), ("link", "warning")),
+    ],
+)
+def test_each_fault_of_an_answer_is_named(
+    answer: Recommendation | str, flag: tuple[str, str]
+) -> None:
+    assert flag in flags_of(answer)
+
+
+def test_challenges_packed_into_recommend_are_an_error() -> None:
+    stuffed = replace(ANSWER, recommend='가요 "challenges":[{"title":"텀블러 들기"}]')
+    assert ("field_stuffing", "error") in flags_of(stuffed)
+    listed = replace(ANSWER, recommend="1. 텀블러 들기 2. 리필숍 가기 3. 걷기")
+    assert ("field_stuffing", "warning") in flags_of(listed)
+
+
+def test_an_answer_off_the_asked_category_is_flagged() -> None:
+    vegan = Recommendation(
+        "식물로 차린 식탁을 즐겨 봐요.",
+        (
+            Challenge("두부 스테이크", "고기 없이 두부를 구워 저녁을 차려요."),
+            Challenge("콩국수 한 그릇", "우유 대신 두유로 국물을 만들어요."),
+            Challenge("채소 도시락", "계절 채소만으로 점심을 싸요."),
+        ),
+    )
+    assert flags_of(vegan, category="VEGAN") == []
+    assert ("off_category", "warning") in flags_of(vegan, category="DIGITAL_CARBON")
+    assert flags_of(vegan, category="") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "flag"),
+    [
+        ("제 주민번호는 900101-1234567이에요", "personal_data"),
+        ("씨발 추천해", "abusive_text"),
+        ("추천해\u200b 줘", "invisible_characters"),
+    ],
+)
+def test_the_prompt_is_looked_at_too(text: str, flag: str) -> None:
+    messages = (*make_messages()[:1], {"role": "user", "content": text})
+    assert [name for name, _ in flags_of(ANSWER, messages=messages)] == [flag]
+
+
+def test_errors_come_first() -> None:
+    answer = change(0, title="5. 들기", description="010-1234-5678로 연락해요.")
+    assert [severity for _, severity in flags_of(answer)] == ["error", "warning"]
+
+
+def test_a_row_longer_than_max_length_is_flagged_with_the_real_tokenizer() -> None:
+    settings = CheckSettings(max_length=10, count_tokens=len)
+    flags = check_example(make_example(), settings)
+    assert [flag.name for flag in flags] == ["too_many_tokens"]
+    assert "10" in flags[0].fix
+    assert check_example(make_example(), CheckSettings(max_length=9_999, count_tokens=len)) == ()
+
+
+def test_a_text_task_is_checked_for_what_concerns_any_text() -> None:
+    def names(completion: str) -> list[str]:
+        found = check_example(make_example(completion=completion, category=""), TEXT_TASK)
+        return [flag.name for flag in found]
+
+    assert names("아니, 나는 네가 좋아.") == []
+    assert names("Python으로 GPU를 써.") == []
+    assert names("공HED 아니야.") == ["foreign_words"]
+    assert names("2. 빙수, 마라탕 먹자") == ["leading_number"]
+    assert names("### Answer: 걷기") == ["template_text"]
+    assert names("여러 줄\n답도 좋아.") == []
+    assert names("  ") == ["odd_length"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shape"),
+    [
+        (canonical(ANSWER), "json"),
+        ('"{\\"recommend\\"}"', "json_in_string"),
+        ('{"text": "x"}', "other_json"),
+        ('{"recommend": "x', "broken_json"),
+        ("1. 가: 나", "text"),
+    ],
+)
+def test_formats_are_told_apart(text: str, shape: str) -> None:
+    assert describe_format(text) == shape
