@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from feedback_store.examples import decide_example
 from feedback_store.records import Consent, ConsentKind
 from feedback_store.rows import from_row, insert, now, to_row
-from feedback_store.sqlite import Connection, fetch_one
+from feedback_store.sqlite import Connection, fetch_all, fetch_one
 
 # Without an answer, chats are kept (until retention ends) and never used for training.
 DEFAULTS: Final = {"keep": True, "train": False}
@@ -35,7 +36,22 @@ def set_consent(
             "AND (? IS NULL OR conversation_id = ?)",
             (int(granted), person_id, conversation_id, conversation_id),
         )
+        if not granted:
+            _exclude_examples(connection, person_id, conversation_id)
     return from_row(Consent, row)
+
+
+def _exclude_examples(connection: Connection, person_id: str, conversation_id: str | None) -> None:
+    """What was said is no longer to be trained on."""
+    rows = fetch_all(
+        connection,
+        "SELECT example_id FROM examples WHERE person_id = ? AND source = 'feedback' "
+        "AND (? IS NULL OR conversation_id = ?) AND state <> 'excluded'",
+        (person_id, conversation_id, conversation_id),
+    )
+    changes = {"state": "excluded", "decided_by": "consent withdrawn"}
+    for row in rows:
+        decide_example(connection, row["example_id"], changes)
 
 
 def get_consent(

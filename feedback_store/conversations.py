@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from feedback_store.consents import set_consent
 from feedback_store.errors import NotFound
 from feedback_store.records import Conversation
 from feedback_store.rows import from_row, get, insert, now, to_row, update
@@ -15,6 +16,8 @@ from feedback_store.text import clean_text
 def add_conversation(connection: Connection, conversation: Conversation) -> Conversation:
     row = to_row(conversation)
     insert(connection, "conversations", row)
+    if conversation.may_train:
+        _set_may_train(connection, conversation, True)
     return from_row(Conversation, row)
 
 
@@ -30,7 +33,14 @@ def update_conversation(
         raise NotFound("conversation", conversation_id)
     changed = get_conversation(connection, conversation_id)
     assert changed is not None
+    if "may_train" in changes:
+        _set_may_train(connection, changed, changes["may_train"])
     return changed
+
+
+def _set_may_train(connection: Connection, conversation: Conversation, granted: bool) -> None:
+    """The switch on a conversation is a consent, and is recorded as one."""
+    set_consent(connection, conversation.person_id, conversation.conversation_id, "train", granted)
 
 
 def list_conversations(

@@ -16,7 +16,7 @@ from feedback_store.example_search import (
 )
 from feedback_store.records import Example, ExampleFilter, NewExample
 from feedback_store.rows import encode, from_row, get, insert, now, to_row, update
-from feedback_store.search import write_tokens
+from feedback_store.search import add_tokens, change_tokens, remove_tokens
 from feedback_store.sqlite import Connection, Row, fetch_all, fetch_one
 
 _DECIDED_FIELDS: Final = ("state", "decided_by", "decided_at", "completion", "flags", "repairs")
@@ -38,7 +38,7 @@ def add_example(connection: Connection, example: NewExample) -> int | None:
     row |= {"state": "pending", "created_at": now(), "num_flags": len(example.flags)}
     row |= _from_turn(connection, example)
     example_id = insert(connection, "examples", row)
-    write_tokens(connection, "example_search", example_id, set(), example_tokens(row))
+    add_tokens(connection, "example_search", example_id, example_tokens(row))
     return example_id
 
 
@@ -133,7 +133,7 @@ def _change(connection: Connection, row: Row, changes: Mapping[str, Any]) -> Non
     update(connection, "examples", ("example_id", example_id), {**changes, **following})
     changed = {**row, **changes, **following}
     tokens_of = example_tokens if is_reworded else example_facets
-    write_tokens(connection, "example_search", example_id, tokens_of(row), tokens_of(changed))
+    change_tokens(connection, "example_search", example_id, tokens_of(row), tokens_of(changed))
 
 
 def _refuse_duplicate(connection: Connection, example_id: int, wanted: str) -> None:
@@ -154,7 +154,7 @@ def forget_example(connection: Connection, example_id: int) -> bool:
     row = _row(connection, example_id)
     if row is None:
         return False
-    write_tokens(connection, "example_search", example_id, example_tokens(row), set())
+    remove_tokens(connection, "example_search", example_id, example_tokens(row))
     connection.execute("DELETE FROM examples WHERE example_id = ?", (example_id,))
     return True
 

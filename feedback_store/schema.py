@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -10,6 +11,7 @@ from sqlite_utils import Database
 
 from feedback_store.errors import NewerSchema
 from feedback_store.sqlite import Connection, immediate
+from feedback_store.views import VIEWS
 
 _TABLES: Final = """
 CREATE TABLE conversations (
@@ -187,6 +189,13 @@ CREATE TABLE consents (
     created_at TEXT NOT NULL
 ) STRICT;
 
+CREATE TABLE tombstones (
+    kind TEXT NOT NULL CHECK (kind IN ('person', 'conversation')),
+    key_hash TEXT NOT NULL,
+    deleted_at TEXT NOT NULL,
+    PRIMARY KEY (kind, key_hash, deleted_at)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE counters (
     name TEXT PRIMARY KEY NOT NULL,
     value INTEGER NOT NULL
@@ -211,6 +220,8 @@ CREATE INDEX runs_of_dataset ON runs (dataset_id);
 CREATE INDEX adapters_of_run ON adapters (run_id);
 CREATE INDEX adapters_of_dataset ON adapters (dataset_id);
 CREATE INDEX consents_of_person ON consents (person_id, kind);
+CREATE INDEX consents_of_conversation ON consents (conversation_id);
+CREATE INDEX conversations_by_use ON conversations (updated_at);
 """
 
 
@@ -238,7 +249,17 @@ def _create_search(db: Database) -> None:
     db.execute("INSERT INTO counters (name, value) VALUES ('turns_indexed', 0)")
 
 
-MIGRATIONS: Final[tuple[Callable[[Database], None], ...]] = (_create_records, _create_search)
+def _create_views(db: Database) -> None:
+    """3: the views; see views.py."""
+    for name, query in VIEWS.items():
+        db.create_view(name, textwrap.dedent(query).strip(), replace=True)
+
+
+MIGRATIONS: Final[tuple[Callable[[Database], None], ...]] = (
+    _create_records,
+    _create_search,
+    _create_views,
+)
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 
 

@@ -173,19 +173,29 @@ def facet_values(connection: Connection, index: Index, name: str) -> list[str]:
     return [bytes.fromhex(row[0].rpartition("=")[2]).decode() for row in rows]
 
 
-def write_tokens(
+def add_tokens(connection: Connection, index: Index, id_: int, tokens: set[str]) -> None:
+    """Put a row into the index."""
+    connection.execute(
+        f"INSERT INTO {index} (rowid, tokens) VALUES (?, ?)", (id_, " ".join(tokens))
+    )
+
+
+def remove_tokens(connection: Connection, index: Index, id_: int, tokens: set[str]) -> None:
+    """Take a row out of the index, by the very tokens it has there."""
+    connection.execute(
+        f"INSERT INTO {index} ({index}, rowid, tokens) VALUES ('delete', ?, ?)",
+        (id_, " ".join(tokens)),
+    )
+
+
+def change_tokens(
     connection: Connection, index: Index, id_: int, before: set[str], after: set[str]
 ) -> None:
-    """Change the tokens of a row from those before to those after."""
-    if removed := before - after:
-        connection.execute(
-            f"INSERT INTO {index} ({index}, rowid, tokens) VALUES ('delete', ?, ?)",
-            (id_, " ".join(removed)),
-        )
-    if added := after - before:
-        connection.execute(
-            f"INSERT INTO {index} (rowid, tokens) VALUES (?, ?)", (id_, " ".join(added))
-        )
+    """Replace some of a row's tokens."""
+    if before != after:
+        # Always both, even if one of them is empty: FTS5 counts rows by these two.
+        remove_tokens(connection, index, id_, before - after)
+        add_tokens(connection, index, id_, after - before)
 
 
 def merge_step(connection: Connection, index: Index, *, is_first: bool) -> bool:

@@ -18,9 +18,12 @@ from feedback_store import (
     example_search,
     examples,
     feedback,
+    lineage,
+    privacy,
     training,
     turn_search,
     turns,
+    views,
 )
 from feedback_store.database import Database
 from feedback_store.lock import DataDirLock, read_owner
@@ -35,12 +38,14 @@ from feedback_store.records import (
     Conversation,
     ConversationChanges,
     Dataset,
+    Deletion,
     Example,
     ExampleField,
     ExampleFilter,
     ExampleSort,
     ExampleState,
     Feedback,
+    Lineage,
     NewExample,
     NewFeedback,
     NewTurn,
@@ -77,7 +82,9 @@ class Store:
         except BaseException:
             lock.release()
             raise
-        return cls(data_dir, lock, database)
+        store = cls(data_dir, lock, database)
+        privacy.reapply_tombstones(database, data_dir)
+        return store
 
     @staticmethod
     def owner(data_dir: Path) -> dict[str, Any] | None:
@@ -357,6 +364,46 @@ class Store:
     ) -> bool:
         """What counts now; without an answer: keep yes, train no."""
         return self._db.read(consents.get_consent, person_id, conversation_id, kind)
+
+    # Privacy and lineage
+
+    def export_person(self, person_id: str) -> dict[str, Any]:
+        """Everything kept about a person, as plain JSON types."""
+        return self._db.read(privacy.export_person, person_id)
+
+    def delete_person(self, person_id: str) -> Deletion:
+        """Forget a person for good; tells which datasets and adapters still contain them."""
+        return privacy.delete_person(self._db, self.data_dir, person_id)
+
+    def delete_conversation(self, conversation_id: str) -> Deletion:
+        """Forget one conversation for good; tells which datasets and adapters contain it."""
+        return privacy.delete_conversation(self._db, self.data_dir, conversation_id)
+
+    def apply_retention(self, days: int = privacy.RETENTION_DAYS) -> int:
+        """Delete public chats unused for so many days; how many. Meant to run daily."""
+        return privacy.apply_retention(self._db, days)
+
+    def sources_of_turn(self, turn_id: int) -> Lineage:
+        """What stands behind an answer: adapter, run, dataset, examples, turns."""
+        return self._db.read(lineage.behind_turn, turn_id)
+
+    def sources_of_adapter(self, version: str) -> Lineage:
+        """What stands behind an adapter: run, dataset, examples, turns."""
+        return self._db.read(lineage.behind_adapter, version)
+
+    def uses_of_turn(self, turn_id: int) -> Lineage:
+        """Every example, dataset, run and adapter that a turn went into."""
+        return self._db.read(lineage.uses_of_turn, turn_id)
+
+    def uses_of_person(self, person_id: str) -> Lineage:
+        """Every turn, example, dataset, run and adapter that contains a person's words."""
+        return self._db.read(lineage.uses_of_person, person_id)
+
+    # What people look at
+
+    def read_view(self, name: str) -> list[dict[str, Any]]:
+        """All rows of a view for a common question; see docs/store.md."""
+        return self._db.read(views.read_view, name)
 
 
 def _highest_version(data_dir: Path) -> int:

@@ -16,13 +16,15 @@ from feedback_store.rows import from_row
 from feedback_store.search import (
     EVERYTHING,
     Match,
+    add_tokens,
     build_match,
+    change_tokens,
     count,
     facet,
     find_ids,
     read_rows,
+    remove_tokens,
     text_tokens,
-    write_tokens,
 )
 from feedback_store.sqlite import Connection, Row, fetch_all, fetch_one
 
@@ -57,7 +59,7 @@ def index_turns(connection: Connection, limit: int = BATCH) -> bool:
         (limit,),
     )
     for row in rows:
-        write_tokens(connection, "turn_search", row["turn_id"], set(), _tokens(connection, row))
+        add_tokens(connection, "turn_search", row["turn_id"], _tokens(connection, row))
     if rows:
         connection.execute(
             "UPDATE counters SET value = ? WHERE name = 'turns_indexed'", (rows[-1]["turn_id"],)
@@ -83,14 +85,14 @@ def unindex_turn(connection: Connection, turn_id: int) -> None:
         connection, f"SELECT * FROM turns WHERE turn_id = ? AND turn_id <= {_INDEXED}", (turn_id,)
     )
     if row is not None:
-        write_tokens(connection, "turn_search", turn_id, _tokens(connection, row), set())
+        remove_tokens(connection, "turn_search", turn_id, _tokens(connection, row))
 
 
 def write_opinion(connection: Connection, turn_id: int, before: set[str]) -> None:
     """Bring the index from the opinion tokens before to those that hold now."""
     if fetch_one(connection, f"SELECT 1 WHERE ? <= {_INDEXED}", (turn_id,)):
         after = opinion_tokens(connection, turn_id)
-        write_tokens(connection, "turn_search", turn_id, before, after)
+        change_tokens(connection, "turn_search", turn_id, before, after)
 
 
 def opinion_tokens(connection: Connection, turn_id: int) -> set[str]:
