@@ -88,12 +88,13 @@ def exit_code(mark: ProcessMark) -> int | None:
 
 def _find(mark: ProcessMark) -> psutil.Process | None:
     child = _CHILDREN.get(mark.pid)
-    if child is not None:
-        child.poll()
+    if child is not None and child.poll() is not None:
+        return None
     try:
         process = psutil.Process(mark.pid)
         is_same = abs(process.create_time() - mark.started_at) < _CLOCK_TOLERANCE_S
-        return process if is_same and process.status() != psutil.STATUS_ZOMBIE else None
+        is_running = process.status() != psutil.STATUS_ZOMBIE
+        return process if is_running and (child is not None or is_same) else None
     except psutil.Error:
         return None
 

@@ -11,6 +11,9 @@ from typing import Final
 
 _PLATEAU_FROM_STEP: Final = 50  # a night's failure was plain at step 50
 _PLATEAU_GAIN: Final = 0.03  # share of the base's loss that must be gained by then
+# Nats per token. A base that knows the language and the format stands well below, and may stay
+# where it is without harm; one that stays above has not understood what is asked of it.
+_PLATEAU_FLOOR: Final = 2.0
 _DIVERGED: Final = 1.5  # times the base's loss
 _SMOOTHING: Final = 0.8  # weight of the past in the running training loss
 _HEART_GAP: Final = 3.0  # validation loss over training loss
@@ -95,7 +98,7 @@ class Watch:
         is_early = step < max(_PLATEAU_FROM_STEP, 2 * self._warmup_steps)
         if base is None or is_early or len(self._evaluations) < 2:
             return None
-        if best <= (1 - _PLATEAU_GAIN) * base:
+        if best < _PLATEAU_FLOOR or best <= (1 - _PLATEAU_GAIN) * base:
             return None
         return _fail(
             "plateau",

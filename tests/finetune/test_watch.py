@@ -33,6 +33,11 @@ def test_the_night_of_4_6_ends_at_step_100() -> None:
     assert "4.640" in reason.message
 
 
+def test_a_base_that_has_nothing_more_to_learn_is_no_failure() -> None:
+    evaluations = {0: 0.2536, 19: 0.2466, 38: 0.2475, 57: 0.2507}
+    assert feed(make_watch(), [0.25] * 57, evaluations) is None
+
+
 def test_a_training_that_learns_is_left_alone() -> None:
     losses = [2.0 * 0.99**step for step in range(200)]
     evaluations = {step: 2.0 * 0.99**step + 0.05 for step in range(0, 200, 20)}
