@@ -36,9 +36,9 @@ Updates = dict[Any, Any]
 class ChatTab:
     """Answers the events of the tab. In the studio each of them asks for an admin."""
 
-    def __init__(self, parts: Parts, live: LiveAnswers, *, is_studio: bool) -> None:
+    def __init__(self, parts: Parts, *, is_studio: bool) -> None:
         self.parts = parts
-        self.live = live
+        self.live = LiveAnswers(parts.chat, parts.engine_status)
         self.is_studio = is_studio
         self.reader = ChatReader(parts, is_studio=is_studio)
         self.feedback = ChatFeedback(parts, asks_consent=not is_studio)

@@ -21,6 +21,7 @@ from chatbot.ui.curate_view import (
 )
 from chatbot.ui.feedback_view import read_fields
 from chatbot.ui.i18n import t, translate_error
+from chatbot.ui.import_panel import ImportPanel
 from chatbot.ui.parts import Parts
 from chatbot.ui.people import Person, require_admin
 from feedback_store.errors import StoreError
@@ -66,6 +67,8 @@ class CurateTab:
             self.filter = html_part("curate-filter")
             self.queue = html_part("curate-queue")
             self.bulk = html_part("curate-bulk")
+            self.imports = ImportPanel(self.parts)
+            self.imports.build()
         outputs = [self.counts, self.filter, self.queue, self.bulk, self.state]
         for part in (self.filter, self.queue, self.bulk):
             part.act(
@@ -75,6 +78,7 @@ class CurateTab:
                 trigger_mode="multiple",
                 **SHORT,
             )
+        self.imports.wire(self.on_select, [self.state], outputs)
         self.outputs = outputs
 
     def wire_select(self, tab: gr.Tab) -> None:

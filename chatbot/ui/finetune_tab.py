@@ -45,9 +45,12 @@ class FinetuneTab:
         self.view.act(self.on_act, inputs=[self.state], outputs=self.outputs, **SHORT)
         self.timer.tick(self.on_look, inputs=[self.state], outputs=self.outputs, **SHORT)
 
-    def wire_select(self, tab: gr.Tab, demo: gr.Blocks) -> None:
-        """Look when the tab is opened, and after a reload."""
+    def wire_select(self, tab: gr.Tab) -> None:
+        """Look whenever the tab is opened."""
         tab.select(self.on_look, inputs=[self.state], outputs=self.outputs, **SHORT)
+
+    def wire_load(self, demo: gr.Blocks) -> None:
+        """Find a running retrain again after a reload."""
         demo.load(self.on_look, inputs=[self.state], outputs=self.outputs, **SHORT)
 
     def on_look(self, state: Watching, request: gr.Request) -> tuple[Any, ...]:

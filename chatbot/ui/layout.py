@@ -11,12 +11,13 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from chatbot.ui.adapters_tab import AdaptersTab
+from chatbot.ui.arena_tab import ArenaTab
 from chatbot.ui.chat_tab import ChatTab
 from chatbot.ui.curate_tab import CurateTab
 from chatbot.ui.finetune_tab import FinetuneTab
 from chatbot.ui.header import Header
+from chatbot.ui.insights_tab import InsightsTab
 from chatbot.ui.labels import I18N, label
-from chatbot.ui.live import LiveAnswers
 from chatbot.ui.page import ASSETS_DIR, STUDIO_PATH, PageMiddleware, PageSettings
 from chatbot.ui.parts import Parts
 from chatbot.ui.theme import build_theme
@@ -27,10 +28,19 @@ _UPLOAD_KEPT_S: Final = 3600  # how long Gradio keeps an uploaded file
 
 def build_public(parts: Parts) -> gr.Blocks:
     """The page for everybody: chat, and the arena if it is set."""
-    with gr.Blocks(title=parts.settings.title, fill_width=True, analytics_enabled=False) as demo:
+    chat = ChatTab(parts, is_studio=False)
+    with _page(parts) as demo:
         header = Header(parts)
-        chat = ChatTab(parts, LiveAnswers(parts.chat, parts.engine_status), is_studio=False)
-        chat.build()
+        if parts.settings.public_arena:
+            arena = ArenaTab(parts, is_studio=False)
+            with gr.Tabs(elem_id="tabs", elem_classes="eco-tabs"):
+                with _tab("chat"):
+                    chat.build()
+                with _tab("arena") as arena_tab:
+                    arena.build()
+            arena.wire_select(arena_tab)
+        else:
+            chat.build()
         header.wire(demo)
         chat.wire_load(demo)
     return _finish(demo)
@@ -38,26 +48,37 @@ def build_public(parts: Parts) -> gr.Blocks:
 
 def build_studio(parts: Parts) -> gr.Blocks:
     """The page of the admins: every tab, chat first."""
-    with gr.Blocks(title=parts.settings.title, fill_width=True, analytics_enabled=False) as demo:
+    chat = ChatTab(parts, is_studio=True)
+    with _page(parts) as demo:
         header = Header(parts)
-        chat = ChatTab(parts, LiveAnswers(parts.chat, parts.engine_status), is_studio=True)
-        curate, finetune = CurateTab(parts), FinetuneTab(parts, header)
-        adapters = AdaptersTab(parts, header)
+        arena, curate = ArenaTab(parts, is_studio=True), CurateTab(parts)
+        finetune, adapters = FinetuneTab(parts, header), AdaptersTab(parts, header)
+        insights = InsightsTab(parts)
         with gr.Tabs(elem_id="tabs", elem_classes="eco-tabs"):
-            with gr.Tab(label("tab_chat"), id="chat", elem_id="tab-chat"):
+            with _tab("chat"):
                 chat.build()
-            with gr.Tab(label("tab_curate"), id="curate", elem_id="tab-curate") as curate_tab:
-                curate.build()
-            with gr.Tab(label("tab_finetune"), id="finetune", elem_id="tab-finetune") as tune_tab:
-                finetune.build()
-            with gr.Tab(label("tab_adapters"), id="adapters", elem_id="tab-adapters") as list_tab:
-                adapters.build()
-        curate.wire_select(curate_tab)
-        finetune.wire_select(tune_tab, demo)
-        adapters.wire_select(list_tab)
+            for name, part in (
+                ("arena", arena),
+                ("curate", curate),
+                ("finetune", finetune),
+                ("adapters", adapters),
+                ("insights", insights),
+            ):
+                with _tab(name) as tab:
+                    part.build()
+                part.wire_select(tab)
         header.wire(demo)
         chat.wire_load(demo)
+        finetune.wire_load(demo)
     return _finish(demo)
+
+
+def _page(parts: Parts) -> gr.Blocks:
+    return gr.Blocks(title=parts.settings.title, fill_width=True, analytics_enabled=False)
+
+
+def _tab(name: str) -> gr.Tab:
+    return gr.Tab(label(f"tab_{name}"), id=name, elem_id=f"tab-{name}")
 
 
 def mount(app: FastAPI, parts: Parts) -> FastAPI:

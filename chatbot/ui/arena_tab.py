@@ -1,0 +1,206 @@
+"""The Arena tab: the same question to two versions, and a vote before the names are shown."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import gradio as gr
+
+from chatbot.service import ChatError, TurnRequest
+from chatbot.themes import detect_lang
+from chatbot.ui.arena_view import ArenaView, Side, render_arena
+from chatbot.ui.arena_votes import VOTES, count_votes, record_vote
+from chatbot.ui.blocks import QUIET, event_data, html_part, tell
+from chatbot.ui.i18n import t, translate_error
+from chatbot.ui.labels import label
+from chatbot.ui.live import LiveAnswer, LiveAnswers
+from chatbot.ui.parts import Parts
+from chatbot.ui.people import Person, require_admin, who
+from feedback_store.records import Turn
+from feedback_store.text import MAX_MESSAGE
+
+_dice: Final = random.SystemRandom()
+
+
+@dataclass(frozen=True)
+class Round:
+    """What this page shows; the turns are read again, and checked, when a vote comes."""
+
+    question: str = ""
+    left: int | None = None
+    right: int | None = None
+    vote: str = ""
+
+
+class ArenaTab:
+    """Builds the tab and answers its events. In the studio each of them asks for an admin."""
+
+    def __init__(self, parts: Parts, *, is_studio: bool) -> None:
+        self.parts = parts
+        self.live = LiveAnswers(parts.chat, parts.engine_status)
+        self.is_studio = is_studio
+
+    def build(self) -> None:
+        """Lay out the tab inside the current Blocks and wire its events."""
+        self.state = gr.State(Round())
+        with gr.Column(elem_classes="eco-page"):
+            with gr.Row(elem_classes="eco-input-row", equal_height=False):
+                self.input = gr.Textbox(
+                    label=label("message_label"),
+                    placeholder=label("arena_placeholder"),
+                    show_label=False,
+                    container=False,
+                    lines=1,
+                    max_lines=4,
+                    max_length=MAX_MESSAGE,
+                    elem_id="arena-input",
+                    elem_classes="eco-input",
+                    scale=1,
+                )
+                self.ask = gr.Button(
+                    label("arena_ask"), elem_id="arena-ask", variant="primary", scale=0
+                )
+            self.view = html_part("arena-view")
+        options = {
+            "outputs": [self.view, self.state, self.input, self.ask],
+            "concurrency_limit": self.parts.settings.max_concurrent_answers,
+            **QUIET,
+        }
+        gr.on(
+            [self.ask.click, self.input.submit],
+            self.on_ask,
+            inputs=[self.input, self.state],
+            **options,
+        )
+        self.view.act(self.on_vote, inputs=[self.state], **options)
+
+    def wire_select(self, tab: gr.Tab) -> None:
+        """Show the round and the standings whenever the tab is opened."""
+        tab.select(
+            self.on_select, inputs=[self.state], outputs=[self.view], concurrency_limit=32, **QUIET
+        )
+
+    # ---- events
+
+    async def on_select(self, state: Round, request: gr.Request) -> str:
+        """What was open, with the standings of now."""
+        return render_arena(await self._read(state, self._person(request)))
+
+    async def on_ask(
+        self, text: str, state: Round, request: gr.Request
+    ) -> AsyncIterator[dict[Any, Any]]:
+        """Both answers, one after the other on sides drawn by lot."""
+        person = self._person(request)
+        pair = await self._draw()
+        if not text.strip() or pair is None:
+            key = "arena_needs_two" if pair is None else "error_empty_message"
+            tell(person.lang, t(person.lang, key))
+            return
+        state = Round(question=text.strip())
+        yield {self.input: "", self.ask: gr.update(interactive=False), self.state: state}
+        view = ArenaView(person.lang, state.question)
+        first = self.live.start(self._request(state, person, pair[0], None))
+        async for answer in self.live.follow(first):
+            view = replace(view, left=Side(answer, answer.turn))
+            yield {self.view: render_arena(view)}
+        if first.turn:
+            second = self.live.start(self._request(state, person, pair[1], first.turn))
+            async for answer in self.live.follow(second):
+                view = replace(view, right=Side(answer, answer.turn))
+                yield {self.view: render_arena(view)}
+            state = replace(
+                state,
+                left=first.turn.turn_id,
+                right=second.turn.turn_id if second.turn else None,
+            )
+        view = replace(view, notice=_describe_failure(first, person.lang))
+        yield {
+            self.view: render_arena(view),
+            self.state: state,
+            self.ask: gr.update(interactive=True),
+        }
+
+    async def on_vote(
+        self, state: Round, event: gr.EventData, request: gr.Request
+    ) -> dict[Any, Any]:
+        """Keep the vote, then show who spoke."""
+        person = self._person(request)
+        vote = event_data(event).get("vote")
+        if vote in VOTES and not state.vote:
+            try:
+                await asyncio.to_thread(self._record, vote, state, person)
+                state = replace(state, vote=str(vote))
+            except ChatError as error:
+                tell(person.lang, translate_error(person.lang, error.code, str(error)))
+        view = await self._read(state, person)
+        return {self.view: render_arena(view), self.state: state}
+
+    # ---- inside
+
+    def _person(self, request: gr.Request) -> Person:
+        return require_admin(self.parts, request) if self.is_studio else who(self.parts, request)
+
+    async def _draw(self) -> tuple[str, str] | None:
+        """Two versions in random order, the one in production among them; "" is the base."""
+        production = self.parts.learning.production() or ""
+        loaded = {"", *(ref.name for ref in await self.parts.chat.engine.loaded())}
+        others = sorted(loaded - {production})
+        if production not in loaded or not others:
+            return None
+        pair = [production, _dice.choice(others)]
+        _dice.shuffle(pair)
+        return pair[0], pair[1]
+
+    def _request(
+        self, state: Round, person: Person, adapter: str, first: Turn | None
+    ) -> TurnRequest:
+        return TurnRequest(
+            conversation_id=first.conversation_id if first else None,
+            person_id=person.person_id,
+            origin="studio" if self.is_studio else "public",
+            lang="ko" if detect_lang(state.question) == "ko" else "en",
+            mode="free_text",
+            text=state.question,
+            adapter=adapter,
+            retry_of=first.turn_id if first else None,
+            may_train=self.is_studio,
+            is_alongside=first is not None,
+        )
+
+    def _record(self, vote: Any, state: Round, person: Person) -> None:
+        left, right = self._turn(state.left), self._turn(state.right)
+        if left is None or right is None:
+            raise ChatError("not_found", "The round is over. Ask again.")
+        record_vote(self.parts.chat, person.person_id, vote, left, right)
+
+    def _turn(self, turn_id: int | None) -> Turn | None:
+        return None if turn_id is None else self.parts.store.get_turn(turn_id)
+
+    def _own_turn(self, turn_id: int | None, person: Person) -> Turn | None:
+        turn = self._turn(turn_id)
+        talk = self.parts.store.get_conversation(turn.conversation_id) if turn else None
+        return turn if talk and talk.person_id == person.person_id else None
+
+    async def _read(self, state: Round, person: Person) -> ArenaView:
+        return await asyncio.to_thread(self._read_view, state, person)
+
+    def _read_view(self, state: Round, person: Person) -> ArenaView:
+        left, right = self._own_turn(state.left, person), self._own_turn(state.right, person)
+        return ArenaView(
+            person.lang,
+            question=state.question if left and right else "",
+            left=Side(turn=left),
+            right=Side(turn=right),
+            vote=state.vote,
+            standings=count_votes(self.parts.store.read_view("reasons_by_adapter")),
+        )
+
+
+def _describe_failure(answer: LiveAnswer, lang: str) -> str:
+    if answer.error is None or answer.turn:
+        return ""
+    return translate_error(lang, *answer.error)

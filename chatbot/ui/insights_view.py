@@ -1,0 +1,202 @@
+"""The Insights tab as HTML: how people rate the answers, and whether a retrain is worth it now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from chatbot.ui.bar_charts import Day, render_counts, render_days
+from chatbot.ui.cards import option_label, render_info
+from chatbot.ui.i18n import TEXTS, t
+from feedback_store.records import TurnHit
+
+
+@dataclass(frozen=True)
+class VersionRow:
+    """What people thought of one version, and how fast it was; times in ms."""
+
+    version: str
+    num_turns: int
+    num_likes: int
+    num_dislikes: int
+    first_token_ms: float | None = None  # median of the recent turns
+    duration_ms: float | None = None
+
+
+@dataclass(frozen=True)
+class CategoryRow:
+    """What people thought of the answers of one category."""
+
+    category: str
+    num_turns: int
+    num_likes: int
+    num_dislikes: int
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Is a retrain worth it now? num_new: accepted since the last dataset."""
+
+    num_accepted: int
+    num_new: int
+    num_pending: int
+    missing: int  # accepted examples that are still wanted
+    weakest: str = ""  # category with the largest share of dislikes
+
+
+@dataclass(frozen=True)
+class InsightsView:
+    """Everything that the tab shows."""
+
+    lang: str
+    advice: Advice
+    days: Sequence[Day] = ()
+    versions: Sequence[VersionRow] = ()
+    categories: Sequence[CategoryRow] = ()
+    reasons: Sequence[tuple[str, str, int]] = ()  # code, rating, count
+    worst: Sequence[TurnHit] = ()
+
+
+def render_insights(view: InsightsView) -> str:
+    """The whole tab."""
+    if not view.versions:
+        title = t(view.lang, "insights_empty")
+        return f'<div class="eco-empty" id="insights-empty"><h3>{title}</h3></div>'
+    return (
+        f"{_render_advice(view)}{_render_ratings(view)}{_render_versions(view)}"
+        f"{_render_categories(view)}{_render_reasons(view)}{_render_worst(view)}"
+    )
+
+
+def _box(element_id: str, title: str, inside: str) -> str:
+    return (
+        f'<section class="eco-box" id="{element_id}"><h2>{title}</h2>{inside}</section>'
+        if inside
+        else ""
+    )
+
+
+def describe_advice(advice: Advice, lang: str) -> list[str]:
+    """One to three sentences."""
+    sentences = []
+    if advice.missing:
+        sentences.append(t(lang, "advice_missing", num=advice.missing))
+    elif advice.num_new:
+        sentences.append(t(lang, "advice_now", num=advice.num_new))
+    else:
+        sentences.append(t(lang, "advice_nothing_new"))
+    if advice.num_pending:
+        sentences.append(t(lang, "advice_pending", num=advice.num_pending))
+    if advice.weakest:
+        label = option_label("category", advice.weakest, lang)
+        sentences.append(t(lang, "advice_weakest", category=label))
+    return sentences
+
+
+def _render_advice(view: InsightsView) -> str:
+    items = "".join(f"<li>{escape(s)}</li>" for s in describe_advice(view.advice, view.lang))
+    inside = f'<ul class="eco-reasons">{items}</ul>'
+    return _box("insights-advice", t(view.lang, "advice_title"), inside)
+
+
+def _render_ratings(view: InsightsView) -> str:
+    likes = sum(row.num_likes for row in view.versions)
+    dislikes = sum(row.num_dislikes for row in view.versions)
+    turns = sum(row.num_turns for row in view.versions)
+    share = f"{likes / (likes + dislikes):.0%}" if likes + dislikes else "–"
+    figures = "".join(
+        f'<div class="eco-figure"><b>{value}</b><span>{t(view.lang, key)}</span></div>'
+        for key, value in (
+            ("figure_answers", f"{turns:,}"),
+            ("figure_likes", f"{likes:,}"),
+            ("figure_dislikes", f"{dislikes:,}"),
+            ("figure_share", share),
+        )
+    )
+    chart = render_days(view.days, t(view.lang, "ratings_title"))
+    inside = f'<div class="eco-figures">{figures}</div>{chart}'
+    return _box("insights-ratings", t(view.lang, "ratings_title"), inside)
+
+
+def _seconds(milliseconds: float | None) -> str:
+    return "–" if milliseconds is None else f"{milliseconds / 1000:.1f} s"
+
+
+def _share(likes: int, dislikes: int) -> str:
+    return f"{likes / (likes + dislikes):.0%}" if likes + dislikes else "–"
+
+
+def _render_table(heads: Sequence[str], rows: Sequence[Sequence[str]], lang: str) -> str:
+    head = "".join(f'<th scope="col">{t(lang, key)}</th>' for key in heads)
+    body = "".join(
+        f'<tr><th scope="row">{escape(row[0])}</th>'
+        + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:])
+        + "</tr>"
+        for row in rows
+    )
+    return (
+        f'<div class="eco-scroll"><table class="eco-table"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _render_versions(view: InsightsView) -> str:
+    heads = (
+        "column_version", "figure_answers", "figure_likes", "figure_dislikes", "figure_share",
+        "column_first_token", "column_duration",
+    )  # fmt: skip
+    rows = [
+        (
+            row.version or t(view.lang, "base_model"),
+            f"{row.num_turns:,}",
+            f"{row.num_likes:,}",
+            f"{row.num_dislikes:,}",
+            _share(row.num_likes, row.num_dislikes),
+            _seconds(row.first_token_ms),
+            _seconds(row.duration_ms),
+        )
+        for row in view.versions
+    ]
+    table = _render_table(heads, rows, view.lang)
+    return _box("insights-versions", t(view.lang, "versions_title"), table)
+
+
+def _render_categories(view: InsightsView) -> str:
+    heads = (
+        "category", "figure_answers", "figure_likes", "figure_dislikes", "figure_share",
+    )  # fmt: skip
+    rows = [
+        (
+            option_label("category", row.category, view.lang),
+            f"{row.num_turns:,}",
+            f"{row.num_likes:,}",
+            f"{row.num_dislikes:,}",
+            _share(row.num_likes, row.num_dislikes),
+        )
+        for row in view.categories
+    ]
+    table = _render_table(heads, rows, view.lang) if rows else ""
+    return _box("insights-categories", t(view.lang, "categories_title"), table)
+
+
+def _render_reasons(view: InsightsView) -> str:
+    rows = [
+        (
+            TEXTS[view.lang].get(f"reason_{code}", code),
+            count,
+            "good" if rating == "like" else "bad",
+        )
+        for code, rating, count in view.reasons
+    ]
+    return _box("insights-reasons", t(view.lang, "reasons_title"), render_counts(rows))
+
+
+def _render_worst(view: InsightsView) -> str:
+    items = "".join(
+        f"<li><p>{escape(hit.turn.user_text)}</p>"
+        f"{render_info(hit.turn.location, hit.turn.work_type, hit.turn.category, view.lang)}</li>"
+        for hit in view.worst
+    )
+    inside = f'<ul class="eco-list">{items}</ul>' if items else ""
+    return _box("insights-worst", t(view.lang, "worst_title"), inside)
