@@ -61,14 +61,17 @@ def train_in_own_process(bench: Bench, order: TrainOrder, control: Control) -> R
         raise
     ended = store.get_run(run.run_id)
     if ended is None or ended.state != "done":
-        raise TrainingFailed(ended.error if ended and ended.error else "The training failed.")
+        raise TrainingFailed(ended)
     return ended
 
 
 class TrainingFailed(RuntimeError):
-    """The training process ended without an adapter; the message is its own sentence."""
+    """The training process ended without an adapter. Code and message are its own."""
 
-    code = "training_failed"
+    def __init__(self, run: Run | None) -> None:
+        error = run.result.get("error") if run else None
+        super().__init__((run and run.error) or "The training ended without an adapter.")
+        self.code = str((error or {}).get("code", "training_failed"))
 
 
 @dataclass(frozen=True)
