@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -275,3 +276,10 @@ def test_an_equal_adapter_passes_in_at_most_1_of_20_seeds(rates: tuple[float, fl
 @pytest.mark.parametrize("worse", [(0.7, 0.01), (0.98, 0.2), (0.5, 0.0)])
 def test_a_truly_worse_adapter_never_passes(worse: tuple[float, float]) -> None:
     assert share_passed(worse, (0.95, 0.005), 100) == 0.0
+
+
+def test_the_docs_list_every_limit_as_it_is() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "gate.md").read_text(encoding="utf-8")
+    for check in CHECKS:
+        word = "at least" if check.better == "higher" else "at most"
+        assert f"| {check.name} | {word} {DEFAULT_LIMITS[check.name]:.0%} |" in page
