@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from feedback_store.errors import NotFound
@@ -21,6 +22,12 @@ def next_adapter_version(connection: Connection, at_least: int) -> str:
     row = fetch_one(connection, "SELECT value FROM counters WHERE name = 'adapter_version'")
     assert row is not None
     return f"v{row[0]:04d}"
+
+
+def highest_folder(data_dir: Path) -> int:
+    """Number of the highest adapter folder: a restored database must not hand it out again."""
+    names = [folder.name[1:] for folder in (data_dir / "adapters").glob("v*")]
+    return max((int(name) for name in names if name.isdigit()), default=0)
 
 
 def add_adapter(connection: Connection, adapter: Adapter) -> Adapter:

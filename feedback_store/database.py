@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from feedback_store.errors import Corrupt
 from feedback_store.readers import Readers
-from feedback_store.schema import migrate
+from feedback_store.schema import migrate, refuse_newer
 from feedback_store.sqlite import (
     Connection,
+    DatabaseError,
     connect,
     fetch_all,
     is_corrupt,
@@ -21,6 +23,7 @@ from feedback_store.sqlite import (
 from feedback_store.turn_search import TurnIndexing
 from feedback_store.writer import Writer
 
+DATABASE_NAME: Final = "ecoloop.db"
 BATCH: Final = 100  # ids of one write: about 10 ms in which others wait
 SMALL: Final = 64 * 1024 * 1024  # bytes that are checked whole at every start, in about 0.2 s
 
@@ -39,9 +42,9 @@ class Database:
         self._readers = Readers(path)
 
     def close(self) -> None:
-        """Finish the writes that wait."""
-        self._writer.close()
+        """Finish the writes that wait. The writer goes last: only it can empty the WAL."""
         self._readers.close()
+        self._writer.close()
 
     def read(
         self,
@@ -90,29 +93,34 @@ def _truncate_wal(connection: Connection) -> bool:
 
 def _open(path: Path) -> Connection:
     """The writer's connection to a sound file with the present schema."""
+    path.touch(mode=0o600)
+    if not _is_sound(path):
+        backups = list_backups(path.parent)
+        raise Corrupt(path, _quarantine(path), backups[-1] if backups else None)
     connection = connect(path)
     try:
-        if not _is_sound(connection, path):
-            connection.close()
-            raise Corrupt(path, _quarantine(path), last_backup(path.parent))
         connection.execute("PRAGMA journal_mode = WAL")
-        migrate(connection, path)
+        migrate(connection)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _is_sound(connection: Connection, path: Path) -> bool:
-    """Whether SQLite can read it; a small file, or one that gave trouble, is read whole."""
+def _is_sound(path: Path) -> bool:
+    """Whether SQLite can read it; a small file, or one that gave trouble, is read whole.
+
+    A file of a newer version is refused here, where nothing can change it.
+    """
     is_suspect = suspect_path(path).exists()
     try:
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if is_suspect or path.stat().st_size <= SMALL:
-            verdict = fetch_all(connection, "PRAGMA quick_check(1)")[0][0]
-            if verdict != "ok":
-                return False
-    except Exception as error:
+        with closing(connect(path, read_only=True)) as connection:
+            refuse_newer(connection, path)
+            if is_suspect or path.stat().st_size <= SMALL:
+                verdict = fetch_all(connection, "PRAGMA quick_check(1)")[0][0]
+                if verdict != "ok":
+                    return False
+    except DatabaseError as error:
         if not is_corrupt(error):
             raise
         return False
@@ -121,17 +129,27 @@ def _is_sound(connection: Connection, path: Path) -> bool:
 
 
 def _quarantine(path: Path) -> Path:
-    """Move the damaged file and its WAL to another name."""
+    """Move the damaged file out of the way."""
+    suspect_path(path).unlink(missing_ok=True)
+    return set_aside(path, "damaged")
+
+
+def set_aside(path: Path, why: str) -> Path:
+    """Move a closed database with its WAL to a name that says why and when."""
     at = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
-    aside = path.with_name(f"{path.name}.damaged-{at}")
-    for suffix in ("", "-wal", "-shm"):
+    aside = path.with_name(f"{path.name}.{why}-{at}")
+    for suffix in ("-wal", "-shm", ""):
         part = path.with_name(path.name + suffix)
         if part.exists():
             part.rename(aside.with_name(aside.name + suffix))
-    suspect_path(path).unlink(missing_ok=True)
     return aside
 
 
-def last_backup(data_dir: Path) -> Path | None:
-    """The newest backup in the data folder."""
-    return max((data_dir / "backups").glob("*.db"), default=None, key=lambda path: path.name)
+def backup_dir(data_dir: Path) -> Path:
+    """Where backups go unless told otherwise."""
+    return data_dir / "backups"
+
+
+def list_backups(data_dir: Path) -> list[Path]:
+    """The backups in the data folder, oldest first."""
+    return sorted(backup_dir(data_dir).glob("*.db"))

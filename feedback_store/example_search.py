@@ -11,7 +11,9 @@ from feedback_store.rows import from_row
 from feedback_store.search import (
     EVERYTHING,
     Match,
+    add_tokens,
     build_match,
+    clear_index,
     count,
     facet,
     facet_values,
@@ -157,3 +159,10 @@ def iter_examples(read: Callable[..., list[Example]], filter_: ExampleFilter) ->
     while batch := read(_read_batch, filter_, last_id, BATCH):
         yield from batch
         last_id = batch[-1].example_id
+
+
+def reindex_examples(connection: Connection) -> None:
+    """Fill the index anew."""
+    clear_index(connection, "example_search")
+    for row in connection.execute("SELECT * FROM examples ORDER BY example_id"):
+        add_tokens(connection, "example_search", row["example_id"], example_tokens(row))

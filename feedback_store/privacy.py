@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from feedback_store.database import Database
+from feedback_store.database import DATABASE_NAME, Database, list_backups
 from feedback_store.examples import forget_example
 from feedback_store.lineage import uses_of_examples, uses_of_person
 from feedback_store.records import Conversation, Deletion, Example, Feedback, Turn
@@ -188,12 +188,14 @@ def erase_deleted(database: Database) -> None:
         time.sleep(0.05)
 
 
-def apply_retention(database: Database, days: int = RETENTION_DAYS) -> int:
+def apply_retention(database: Database, data_dir: Path, days: int = RETENTION_DAYS) -> int:
     """Delete public chats that nobody used for so long; how many conversations went.
 
     Chats whose person does not want them kept go after a day. Undecided examples made from them
-    go too; accepted ones stay, by the consent to train. Running it again changes nothing.
+    go too; accepted ones stay, by the consent to train. Copies of the database that are as old go
+    with them, but for the newest backup. Running it again changes nothing.
     """
+    _delete_old_copies(data_dir, time.time() - days * 86_400)
     expired = database.read(_expired, _days_ago(days), _days_ago(min(days, UNWANTED_DAYS)))
     for conversation_id in expired:
         turn_ids = database.read(_turn_ids, conversation_id)
@@ -203,6 +205,16 @@ def apply_retention(database: Database, days: int = RETENTION_DAYS) -> int:
     if expired:
         erase_deleted(database)
     return len(expired)
+
+
+def _delete_old_copies(data_dir: Path, before: float) -> None:
+    """Backups and databases set aside, with what a deletion in the meantime could not reach."""
+    copies = list_backups(data_dir)[:-1]
+    for why in ("damaged", "before-restore"):
+        copies += data_dir.glob(f"{DATABASE_NAME}.{why}-*")
+    for copy in copies:
+        if copy.stat().st_mtime < before:
+            copy.unlink()
 
 
 def _days_ago(days: int) -> str:

@@ -10,6 +10,7 @@ from typing import Final
 from sqlite_utils import Database
 
 from feedback_store.errors import NewerSchema
+from feedback_store.example_search import reindex_examples
 from feedback_store.sqlite import Connection, immediate
 from feedback_store.views import VIEWS
 
@@ -247,6 +248,7 @@ def _create_search(db: Database) -> None:
             if statement.strip():
                 db.execute(statement)
     db.execute("INSERT INTO counters (name, value) VALUES ('turns_indexed', 0)")
+    reindex_examples(db.conn)
 
 
 def _create_views(db: Database) -> None:
@@ -268,10 +270,14 @@ def read_version(connection: Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
-def migrate(connection: Connection, path: Path) -> None:
-    """Take the missing steps, each in one immediate transaction; refuse a newer file."""
+def refuse_newer(connection: Connection, path: Path) -> None:
+    """Raise NewerSchema where a newer version of the application wrote the file."""
     if read_version(connection) > SCHEMA_VERSION:
         raise NewerSchema(path, read_version(connection), SCHEMA_VERSION)
+
+
+def migrate(connection: Connection) -> None:
+    """Take the missing steps, each in one immediate transaction."""
     while read_version(connection) < SCHEMA_VERSION:
         with immediate(connection):
             number = read_version(connection)  # another starter may have been quicker

@@ -139,6 +139,21 @@ def count(connection: Connection, index: Index, match: Match | None) -> int:
     return int(row[0]) if row else 0
 
 
+def indexed_count(connection: Connection, index: Index) -> int:
+    """How many rows the index has."""
+    row = fetch_one(
+        connection,
+        f"SELECT count(*) FROM {index} WHERE {index} MATCH ?",
+        (_quoted(EVERYTHING),),
+    )
+    return int(row[0]) if row else 0
+
+
+def clear_index(connection: Connection, index: Index) -> None:
+    """Empty the index, to fill it anew."""
+    connection.execute(f"INSERT INTO {index} ({index}) VALUES ('delete-all')")
+
+
 def find_ids(
     connection: Connection,
     index: Index,

@@ -27,8 +27,21 @@ IntegrityError = sqlite3.IntegrityError
 # The WAL-reset bug, 3.7.0 to 3.51.2, loses acknowledged commits.
 FIRST_SAFE_VERSION = (3, 51, 3)
 
-_FULL_WORDS = ("database or disk is full", "disk i/o error")
-_CORRUPT_WORDS = ("malformed", "not a database", "file is encrypted")
+_SETTINGS = (
+    "synchronous = FULL",
+    "foreign_keys = ON",
+    "secure_delete = ON",
+    "temp_store = MEMORY",
+    "mmap_size = 268435456",
+)
+
+# SQLite's primary result codes; the higher bits of an extended code say more.
+_IOERR, _CORRUPT, _FULL, _NOTADB = 10, 11, 13, 26
+
+
+def sqlite_version() -> str:
+    """The version of the library in use."""
+    return sqlite3.sqlite_version
 
 
 def check_version(version: str = sqlite3.sqlite_version) -> None:
@@ -40,16 +53,21 @@ def check_version(version: str = sqlite3.sqlite_version) -> None:
 def connect(path: Path, *, read_only: bool = False) -> Connection:
     """A connection in autocommit mode, usable from any thread (by one at a time)."""
     check_version()
+    mode = "ro" if read_only else "rwc"
     connection = sqlite3.connect(
-        str(path), isolation_level=None, check_same_thread=False, timeout=5.0
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        timeout=5.0,
     )
     connection.row_factory = sqlite3.Row
-    settings = ["synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"]
-    settings += ["temp_store = MEMORY", "mmap_size = 268435456"]
-    if read_only:
-        settings.append("query_only = ON")
-    for setting in settings:
-        connection.execute(f"PRAGMA {setting}")
+    try:
+        for setting in _SETTINGS:
+            connection.execute(f"PRAGMA {setting}")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -68,18 +86,23 @@ def immediate(connection: Connection) -> Iterator[Connection]:
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether the error says that nothing more can be written."""
-    return isinstance(error, SQLiteError) and _mentions(error, _FULL_WORDS)
+    """Whether the error says that there is no room."""
+    return _primary_code(error) == _FULL
 
 
 def is_corrupt(error: BaseException) -> bool:
     """Whether the error says that the file is damaged or no database."""
-    return isinstance(error, SQLiteError) and _mentions(error, _CORRUPT_WORDS)
+    return _primary_code(error) in (_CORRUPT, _NOTADB)
 
 
-def _mentions(error: BaseException, words: tuple[str, ...]) -> bool:
-    text = str(error).lower()
-    return any(word in text for word in words)
+def is_of_the_disk(error: BaseException) -> bool:
+    """Whether the error lies below the database: no write of a group can be trusted then."""
+    return _primary_code(error) in (_IOERR, _CORRUPT, _FULL, _NOTADB)
+
+
+def _primary_code(error: BaseException) -> int | None:
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
 
 
 def suspect_path(path: Path) -> Path:
@@ -106,6 +129,12 @@ def translate(error: BaseException, path: Path) -> BaseException:
             "corrupt",
             f"The database {path} is damaged ({error}). Stop the application and start it again: "
             "the file is then moved aside and the last backup offered.",
+        )
+    if _primary_code(error) == _IOERR:
+        return StoreError(
+            "disk_error",
+            f"The disk of {path} refused to read or write ({error}). Nothing of this write was "
+            "kept. Check the disk and try again.",
         )
     if isinstance(error, IntegrityError):
         return StoreError("refused_value", f"The record was refused: {error}.")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, Unpack
 
 from feedback_store import (
@@ -25,7 +24,7 @@ from feedback_store import (
     turns,
     views,
 )
-from feedback_store.database import Database
+from feedback_store.database import DATABASE_NAME, Database
 from feedback_store.lock import DataDirLock, read_owner
 from feedback_store.records import (
     ANY_TURN,
@@ -59,8 +58,6 @@ from feedback_store.records import (
     TurnSort,
 )
 from feedback_store.rows import to_row
-
-DATABASE_NAME = "ecoloop.db"
 
 
 class Store:
@@ -103,12 +100,7 @@ class Store:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _finish_index(self) -> None:
@@ -312,7 +304,7 @@ class Store:
 
     def next_adapter_version(self) -> str:
         """A version that was never handed out before: "v0001", "v0002", …"""
-        return self._db.write(adapters.next_adapter_version, _highest_version(self.data_dir))
+        return self._db.write(adapters.next_adapter_version, adapters.highest_folder(self.data_dir))
 
     def add_adapter(self, adapter: Adapter) -> Adapter:
         """Keep a new adapter version."""
@@ -381,7 +373,7 @@ class Store:
 
     def apply_retention(self, days: int = privacy.RETENTION_DAYS) -> int:
         """Delete public chats unused for so many days; how many. Meant to run daily."""
-        return privacy.apply_retention(self._db, days)
+        return privacy.apply_retention(self._db, self.data_dir, days)
 
     def sources_of_turn(self, turn_id: int) -> Lineage:
         """What stands behind an answer: adapter, run, dataset, examples, turns."""
@@ -399,14 +391,14 @@ class Store:
         """Every turn, example, dataset, run and adapter that contains a person's words."""
         return self._db.read(lineage.uses_of_person, person_id)
 
-    # What people look at
+    # What people look at, and repair
+
+    def rebuild_search(self) -> None:
+        """Fill the search indexes anew, as the doctor advises when they lack rows."""
+        self._db.write(turn_search.reindex_turns)
+        self._db.write(example_search.reindex_examples)
+        self._finish_index()
 
     def read_view(self, name: str) -> list[dict[str, Any]]:
         """All rows of a view for a common question; see docs/store.md."""
         return self._db.read(views.read_view, name)
-
-
-def _highest_version(data_dir: Path) -> int:
-    """Number of the highest adapter folder: a restored database must not hand it out again."""
-    names = [folder.name[1:] for folder in (data_dir / "adapters").glob("v*")]
-    return max((int(name) for name in names if name.isdigit()), default=0)

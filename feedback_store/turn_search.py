@@ -19,6 +19,7 @@ from feedback_store.search import (
     add_tokens,
     build_match,
     change_tokens,
+    clear_index,
     count,
     facet,
     find_ids,
@@ -42,12 +43,12 @@ _FACETS: Final = (
 BATCH: Final = 25  # turns taken in at once: about 10 ms in which a new write waits
 MAX_WAITING: Final = 5_000  # turns that may wait under load, so that a search waits 2 s at most
 
-_INDEXED = "(SELECT value FROM counters WHERE name = 'turns_indexed')"
+INDEXED: Final = "(SELECT value FROM counters WHERE name = 'turns_indexed')"
 
 
 def num_waiting(connection: Connection) -> int:
     """How many turns (or ids of turns deleted since) the index has yet to take in."""
-    row = fetch_one(connection, f"SELECT coalesce(max(turn_id), 0) - {_INDEXED} FROM turns")
+    row = fetch_one(connection, f"SELECT coalesce(max(turn_id), 0) - {INDEXED} FROM turns")
     return max(0, row[0]) if row else 0
 
 
@@ -55,7 +56,7 @@ def index_turns(connection: Connection, limit: int = BATCH) -> bool:
     """Take in the next turns; whether there may be more."""
     rows = fetch_all(
         connection,
-        f"SELECT * FROM turns WHERE turn_id > {_INDEXED} ORDER BY turn_id LIMIT ?",
+        f"SELECT * FROM turns WHERE turn_id > {INDEXED} ORDER BY turn_id LIMIT ?",
         (limit,),
     )
     for row in rows:
@@ -79,10 +80,16 @@ class TurnIndexing:
         return index_turns(connection)
 
 
+def reindex_turns(connection: Connection) -> None:
+    """Empty the index; it fills anew when no write waits, or at the next search."""
+    clear_index(connection, "turn_search")
+    connection.execute("UPDATE counters SET value = 0 WHERE name = 'turns_indexed'")
+
+
 def unindex_turn(connection: Connection, turn_id: int) -> None:
     """Take the turn out of the index, where it is in it."""
     row = fetch_one(
-        connection, f"SELECT * FROM turns WHERE turn_id = ? AND turn_id <= {_INDEXED}", (turn_id,)
+        connection, f"SELECT * FROM turns WHERE turn_id = ? AND turn_id <= {INDEXED}", (turn_id,)
     )
     if row is not None:
         remove_tokens(connection, "turn_search", turn_id, _tokens(connection, row))
@@ -90,7 +97,7 @@ def unindex_turn(connection: Connection, turn_id: int) -> None:
 
 def write_opinion(connection: Connection, turn_id: int, before: set[str]) -> None:
     """Bring the index from the opinion tokens before to those that hold now."""
-    if fetch_one(connection, f"SELECT 1 WHERE ? <= {_INDEXED}", (turn_id,)):
+    if fetch_one(connection, f"SELECT 1 WHERE ? <= {INDEXED}", (turn_id,)):
         after = opinion_tokens(connection, turn_id)
         change_tokens(connection, "turn_search", turn_id, before, after)
 

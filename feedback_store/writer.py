@@ -20,8 +20,7 @@ from feedback_store.sqlite import (
     Connection,
     SQLiteError,
     immediate,
-    is_corrupt,
-    is_disk_full,
+    is_of_the_disk,
     translate,
 )
 
@@ -149,7 +148,7 @@ class Writer:
         try:
             result = job.write(connection)
         except BaseException as error:
-            if not connection.in_transaction or is_disk_full(error) or is_corrupt(error):
+            if not connection.in_transaction or is_of_the_disk(error):
                 raise  # not this write's fault: nothing of the group is kept
             connection.execute("ROLLBACK TO one_write")
             connection.execute("RELEASE one_write")

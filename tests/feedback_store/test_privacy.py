@@ -6,9 +6,10 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from feedback_store.database import DATABASE_NAME
 from feedback_store.records import ExampleFilter, NewFeedback, TurnFilter
 from feedback_store.sqlite import connect
-from feedback_store.store import DATABASE_NAME, Store
+from feedback_store.store import Store
 from tests.feedback_store import records
 
 SECRET = "사과나무골짜기 zanzibar"

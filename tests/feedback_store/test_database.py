@@ -1,0 +1,135 @@
+"""The file under the store: damaged, full, or held by readers."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from feedback_store import database
+from feedback_store.backup import backup
+from feedback_store.database import DATABASE_NAME
+from feedback_store.errors import Corrupt, DiskFull, StoreError
+from feedback_store.records import Turn
+from feedback_store.sqlite import Connection, suspect_path
+from feedback_store.store import Store
+from tests.feedback_store import records
+
+
+def _fill(data_dir: Path) -> None:
+    with Store.open(data_dir) as store:
+        store.add_conversation(records.conversation())
+        for _ in range(100):
+            store.add_turn(records.turn(raw_text="x" * 20_000))
+
+
+def _damage(path: Path) -> None:
+    """Overwrite the middle of the file."""
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        file.write(b"\xff" * 100_000)
+
+
+def test_a_damaged_file_is_set_aside_and_the_last_backup_named(tmp_path: Path) -> None:
+    _fill(tmp_path)
+    kept = backup(tmp_path).path
+    _damage(tmp_path / DATABASE_NAME)
+    with pytest.raises(Corrupt, match="is damaged") as caught:
+        Store.open(tmp_path)
+    assert caught.value.backup == kept
+    assert f"restore {kept}" in str(caught.value)
+    assert caught.value.quarantine is not None
+    assert caught.value.quarantine.exists()
+    assert not (tmp_path / DATABASE_NAME).exists()
+    with Store.open(tmp_path) as store:
+        assert store.search_turns().total == 0
+
+
+@pytest.mark.parametrize(
+    "content", [b"no database at all" * 100, b"SQLite format 3\0" + b"\1" * 99]
+)
+def test_a_file_that_is_no_database_is_set_aside(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / DATABASE_NAME).write_bytes(content)
+    with pytest.raises(Corrupt, match="No backup was found") as caught:
+        Store.open(tmp_path)
+    assert caught.value.quarantine is not None
+    assert caught.value.quarantine.read_bytes() == content
+
+
+def test_a_large_file_is_read_whole_once_it_gave_trouble(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "SMALL", 0)
+    _fill(tmp_path)
+    _damage(tmp_path / DATABASE_NAME)
+    store = Store.open(tmp_path)
+    with pytest.raises(StoreError, match="is damaged") as caught:
+        store.list_turns("c1")
+    assert caught.value.code == "corrupt"
+    store.close()
+    assert suspect_path(tmp_path / DATABASE_NAME).exists()
+    with pytest.raises(Corrupt):
+        Store.open(tmp_path)
+    with Store.open(tmp_path):
+        assert not suspect_path(tmp_path / DATABASE_NAME).exists()
+
+
+def _limit_pages(connection: Connection, extra: int) -> None:
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    connection.execute(f"PRAGMA max_page_count = {pages + extra}")
+
+
+def test_a_full_disk_is_said_and_work_goes_on_when_there_is_room(store: Store) -> None:
+    store.add_conversation(records.conversation())
+    store._db.write(_limit_pages, 20)
+
+    def fill() -> None:
+        for _ in range(1000):
+            kept.append(store.add_turn(records.turn(raw_text="x" * 5000)))
+
+    kept: list[Turn] = []
+    with pytest.raises(DiskFull, match="no room left") as caught:
+        fill()
+    assert caught.value.code == "disk_full"
+    assert store.list_turns("c1") == kept
+    store._db.write(_limit_pages, 1000)
+    store.add_turn(records.turn(raw_text="x" * 5000))
+    assert len(store.list_turns("c1")) == len(kept) + 1
+
+
+def test_one_bad_write_of_a_group_spoils_no_other(store: Store) -> None:
+    store.add_conversation(records.conversation("c0"))
+
+    def add(number: int) -> str:
+        try:
+            store.add_conversation(records.conversation("c0" if number % 5 == 0 else f"n{number}"))
+        except StoreError as error:
+            return error.code
+        return "ok"
+
+    with ThreadPoolExecutor(20) as pool:
+        outcomes = list(pool.map(add, range(100)))
+    assert [outcome == "ok" for outcome in outcomes] == [number % 5 > 0 for number in range(100)]
+    assert set(outcomes) == {"ok", "refused_value"}
+    assert len(store.list_conversations("ann", limit=1000)) == 81
+
+
+def test_an_error_inside_a_write_reaches_its_caller_as_it_is(store: Store) -> None:
+    def fail(connection: Connection) -> None:
+        connection.execute("INSERT INTO counters VALUES ('x', 1)")
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        store._db.write(fail)
+    count = "SELECT count(*) FROM counters WHERE name = 'x'"
+    assert store._db.read(lambda connection: connection.execute(count).fetchone()[0]) == 0
+
+
+def test_readers_cannot_write(store: Store) -> None:
+    with pytest.raises(StoreError, match="readonly"):
+        store._db.read(lambda connection: connection.execute("DELETE FROM turns"))
+
+
+def test_the_files_are_for_the_owner_only(store: Store) -> None:
+    modes = {path.name: path.stat().st_mode & 0o777 for path in store.data_dir.iterdir()}
+    assert set(modes.values()) == {0o600}
+    assert store.data_dir.stat().st_mode & 0o777 == 0o700
