@@ -28,6 +28,7 @@ from feedback_store.records import Lang, NewExample
 from finetune.held_out import is_held_out
 
 CATALOG_PATH: Final = Path(__file__).parents[1] / "assets" / "catalog.json"
+EXAMPLES_PATH: Final = CATALOG_PATH.with_name("starter-examples.jsonl")
 
 SHARE_ENGLISH: Final = 0.36
 SHARE_FREE_TEXT: Final = 0.5
@@ -219,7 +220,7 @@ class Corpus:
             original_text=canonical(answer),
             turn_id=None,
             conversation_id="",
-            person_id="",
+            person_id="import:starter",
             lang=lang,
             location=info.location,
             work_type=info.work_type,
@@ -318,3 +319,16 @@ def make_examples(count: int, seed: int) -> Iterator[NewExample]:
         seen.add(key)
         conversation_id = f"starter-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
         yield replace(example, conversation_id=conversation_id)
+
+
+def write_examples(path: Path, count: int = 120, seed: int = 20_262) -> None:
+    """The starter examples as a file to import: one {"messages": […]} a line."""
+    with path.open("w", encoding="utf-8") as file:
+        for example in make_examples(count, seed):
+            answer = {"role": "assistant", "content": example.completion}
+            row = {"messages": [*example.messages, answer]}
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    write_examples(EXAMPLES_PATH)
