@@ -48,7 +48,7 @@ class CategoryJudge:
         vocabulary = sorted(set().union(*counts.values()))
         self._rows = {piece: row for row, piece in enumerate(vocabulary, 1)}  # 0: never seen
         self._categories = list(counts)
-        self._scores: dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]] = {}
+        self._scores: dict[str, tuple[float, ...]] = {}
         self._weights = np.empty((len(vocabulary) + 1, len(counts)))
         for column, pieces in enumerate(counts.values()):
             total = pieces.total() + _SMOOTHING * len(vocabulary)
@@ -57,20 +57,19 @@ class CategoryJudge:
 
     def rank(self, text: str) -> list[str]:
         """All categories, the likeliest first."""
-        scores = np.zeros(len(self._categories))
-        for word in _WORD.findall(text.casefold()):
-            scores += self._score_word(word)
-        return [self._categories[column] for column in np.argsort(-scores, kind="stable")]
+        words = _WORD.findall(text.casefold())
+        columns = zip(*(self._scores.get(word) or self._score(word) for word in words), strict=True)
+        scores = [sum(column) for column in columns] or [0.0] * len(self._categories)
+        order = sorted(range(len(scores)), key=lambda column: -scores[column])
+        return [self._categories[column] for column in order]
 
-    def _score_word(self, word: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    def _score(self, word: str) -> tuple[float, ...]:
         """The word's weight for each category; remembered, because words come back."""
-        known = self._scores.get(word)
-        if known is None:
-            rows = [self._rows.get(piece, 0) for piece in _word_pieces(word)]
-            known = self._weights[rows].sum(axis=0)
-            if len(self._scores) < _REMEMBERED_WORDS:
-                self._scores[word] = known
-        return known
+        rows = [self._rows.get(piece, 0) for piece in _word_pieces(word)]
+        found = tuple(self._weights[rows].sum(axis=0).tolist())
+        if len(self._scores) < _REMEMBERED_WORDS:
+            self._scores[word] = found
+        return found
 
     def fits(self, text: str, category: str) -> bool:
         """Whether the category is among the two likeliest."""

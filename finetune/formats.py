@@ -69,19 +69,22 @@ def _chunks(path: Path) -> Iterator[list[SourceRow]]:
         yield chunk
 
 
-def _make_chunks(
-    path: Path, source: str, settings: ImportSettings, num_workers: int
+def make_chunks(
+    path: Path, settings: ImportSettings, num_workers: int, limit: int | None = None
 ) -> Iterator[list[Made]]:
-    """The chunks of a file in order, made here or by workers."""
+    """What becomes of the rows of a file (or of the first ones), in order; made here or by
+    workers.
+    """
+    chunks = islice(_chunks(path), limit and limit // _CHUNK)
     if num_workers == 0:
-        for chunk in _chunks(path):
-            yield make_rows(chunk, source, settings.rows)
+        for chunk in chunks:
+            yield make_rows(chunk, path.name, settings.rows)
         return
     context = multiprocessing.get_context("spawn")  # the app has threads: forking is not safe
     with ProcessPoolExecutor(num_workers, mp_context=context) as pool:
         waiting: deque[Future[list[Made]]] = deque()
-        for chunk in _chunks(path):
-            waiting.append(pool.submit(make_rows, chunk, source, settings.rows))
+        for chunk in chunks:
+            waiting.append(pool.submit(make_rows, chunk, path.name, settings.rows))
             if len(waiting) > _MAX_IN_FLIGHT * num_workers:
                 yield waiting.popleft().result()
         while waiting:
@@ -233,7 +236,7 @@ def _import_file(
     on_progress: Callable[[ImportProgress], None] | None,
 ) -> None:
     num_workers = settings.num_workers if _is_large(file) else 0
-    for made in _make_chunks(file, file.name, settings, num_workers):
+    for made in make_chunks(file, settings, num_workers):
         work.add(file.name, made)
         if on_progress:
             on_progress(work.progress())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -18,7 +17,6 @@ from finetune.repair import repair
 from finetune.row_mapping import ColumnMapping, Messages, RowError, RowParts, map_row
 from finetune.source_files import SourceRow
 
-_ESCAPED_HANGUL: Final = re.compile(r"\\u(?:a[c-f]|[bc][0-9a-f]|d[0-7])[0-9a-f]{2}", re.I)
 _EXCERPT: Final = 500  # characters of a rejected row
 
 
@@ -114,17 +112,11 @@ def _excerpt(value: Any) -> str:
         return repr(type(value))
 
 
-def _guess_lang(value: Any) -> str:
-    """The language of a row before its answer is read, which may be written in escapes."""
-    text = _excerpt(value)
-    return "ko" if _ESCAPED_HANGUL.search(text) else detect_lang(text)
-
-
 def _make_row(row: SourceRow, source: str, settings: RowSettings) -> Made:
     if row.reason:
         return Reject(row.line, "unreadable", row.reason, "")
     try:
-        parts = map_row(row.value, _guess_lang(row.value), settings.columns)
+        parts = map_row(row.value, settings.columns)
         return MadeExample(row.line, make_example(parts, source, settings.checks), parts.kind)
     except RowError as error:
         return Reject(row.line, error.code, str(error), _excerpt(row.value))

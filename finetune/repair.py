@@ -376,15 +376,11 @@ def _finish(draft: _Draft, text: str) -> Repaired:
         cleaner.flags.append(make_flag("field_stuffing", recommend))
     pairs = zip(titles, bodies, strict=True)
     answer = Recommendation(recommend, tuple(Challenge(*pair) for pair in pairs))
-    return _check_again(answer, cleaner, text)
-
-
-def _check_again(answer: Recommendation, cleaner: _Cleaner, text: str) -> Repaired:
-    """Cleaning may have emptied a field."""
-    try:
-        from_dict(to_dict(answer))
-    except RecommendationError as error:
-        return _refuse(error.code, str(error))
+    if answer != checked:
+        try:
+            from_dict(to_dict(answer))
+        except RecommendationError as error:  # cleaning has emptied a field
+            return _refuse(error.code, str(error))
     if not cleaner.repairs and canonical(answer) != text:
         cleaner.repairs.add("spacing")
     return Repaired(answer, tuple(sorted(cleaner.repairs)), tuple(cleaner.flags))

@@ -8,10 +8,11 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Final
 
 from chatbot.prompts import base_info_message
-from chatbot.themes import FIELDS, BaseInfo, UnknownOption, find_option
+from chatbot.themes import FIELDS, BaseInfo, UnknownOption, detect_lang, find_option
 
 Messages = tuple[dict[str, str], ...]
 
@@ -50,6 +51,8 @@ _RENDERED: Final = (
         re.S,
     ),
 )
+_ESCAPED_HANGUL: Final = re.compile(r"\\u(?:a[c-f]|[bc][0-9a-f]|d[0-7])[0-9a-f]{2}", re.I)
+_LONGEST_LABEL: Final = 20
 _NESTED_MARK: Final = re.compile(r"\[/?INST\]|#{2,}\s*(?:Instruction|Response|Answer|질문|답변)")
 
 
@@ -233,6 +236,7 @@ def _named_options(row: Mapping[str, Any]) -> dict[str, str]:
     return {name: code for name, code in found.items() if code}
 
 
+@lru_cache(maxsize=4096)
 def _to_code(name: str, value: str) -> str:
     try:
         return find_option(name, value).code if value else ""
@@ -245,7 +249,8 @@ def read_options(text: str) -> dict[str, str]:
     option whose Korean name it uses (a name of one syllable is in too many other words).
     """
     found: dict[str, str] = {}
-    labels = [line.partition(":")[2].strip() for line in text.splitlines() if ":" in line]
+    parts = (line.partition(":")[2].strip() for line in text.splitlines() if ":" in line)
+    labels = [part for part in parts if len(part) <= _LONGEST_LABEL]
     for name, options in FIELDS.items():
         codes = {_to_code(name, label) for label in labels} - {""}
         if not codes:
@@ -255,33 +260,38 @@ def read_options(text: str) -> dict[str, str]:
     return found
 
 
-def _fill_prompt(parts: RowParts, lang: str) -> RowParts:
+def _guess_lang(answer: str) -> str:
+    """The language of an answer that may still be written in escapes."""
+    return "ko" if _ESCAPED_HANGUL.search(answer) else detect_lang(answer)
+
+
+def _fill_prompt(parts: RowParts, options: dict[str, str]) -> Messages:
     """The three choices make the prompt where none was given."""
     if any(message["content"].strip() for message in parts.messages if message["role"] == "user"):
-        return parts
-    if set(parts.options) != set(_FIELD_KEYS):
+        return parts.messages
+    if set(options) != set(_FIELD_KEYS):
         raise RowError("empty_prompt", "The row has no prompt.")
-    asked = base_info_message(BaseInfo(**parts.options), lang)
+    asked = base_info_message(BaseInfo(**options), _guess_lang(parts.answer))
     kept = tuple(message for message in parts.messages if message["role"] == "system")
-    return replace(parts, messages=(*kept, {"role": "user", "content": asked["content"]}))
+    return (*kept, {"role": "user", "content": asked["content"]})
 
 
-def map_row(value: Any, lang: str, columns: ColumnMapping | None = None) -> RowParts:
+def map_row(value: Any, columns: ColumnMapping | None = None) -> RowParts:
     """Prompt and answer of a row; raises RowError with the reason why there are none."""
     if not isinstance(value, Mapping):
         raise RowError("not_an_object", f"The row is no object but {type(value).__name__}.")
     if columns:
         parts = _map_columns(value, columns)
+        options = {name: _to_code(name, label) for name, label in parts.options.items()}
     else:
         found = next(filter(None, (mapper(value) for mapper in _MAPPERS)), None)
         if found is None:
             names = ", ".join(str(key) for key in list(value)[:12])
             raise RowError("unknown_columns", f"No prompt and answer among the columns {names}.")
-        parts = replace(found, options=_named_options(value))
+        parts, options = found, _named_options(value)
     if not parts.answer.strip():
         raise RowError("empty_answer", "The row has no answer.")
-    codes = {name: _to_code(name, label) for name, label in parts.options.items()}
-    parts = replace(parts, options={name: code for name, code in codes.items() if code})
-    parts = _fill_prompt(parts, lang)
-    users = [message["content"] for message in parts.messages if message["role"] == "user"]
-    return replace(parts, options={**read_options(users[-1]), **parts.options})
+    named = {name: code for name, code in options.items() if code}
+    messages = _fill_prompt(parts, named)
+    asked = next(m["content"] for m in reversed(messages) if m["role"] == "user")
+    return replace(parts, messages=messages, options={**read_options(asked), **named})

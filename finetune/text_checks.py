@@ -33,6 +33,7 @@ _ESCAPED = re.compile(r"\\+[nrt\"]|[\r\n\t]")
 _LOOP = re.compile(r"(.{2,24}?)\1{3,}|(\S)\2{6,}", re.DOTALL)
 _SENTENCE_END = re.compile(r"[.!?]\s*")
 _HANGUL_RUN = re.compile(r"[가-힣]+")
+_LATIN = re.compile(r"[A-Za-z]")
 _LATIN_WORD = re.compile(r"[A-Za-z][A-Za-z0-9'’]*")
 # Letters that neither Korean nor English uses, lone jamo, and the replacement character.
 _FOREIGN = re.compile(
@@ -55,6 +56,10 @@ def _excerpt(text: str, match: re.Match[str]) -> str:
 
 
 def _search(pattern: re.Pattern[str], texts: tuple[str, ...]) -> str | None:
+    if not pattern.search(
+        " ".join(texts)
+    ):  # most answers have no fault: look at all fields at once
+        return None
     for text in texts:
         if match := pattern.search(text):
             return _excerpt(text, match)
@@ -63,7 +68,10 @@ def _search(pattern: re.Pattern[str], texts: tuple[str, ...]) -> str | None:
 
 def find_leading_number(texts: tuple[str, ...]) -> str | None:
     """A field opened by a bullet or by a number that counts nothing: "5. 혜나!", "1주말인데"."""
-    return _search(_LEADING_NUMBER, texts)
+    for text in texts:
+        if match := _LEADING_NUMBER.match(text):
+            return _excerpt(text, match)
+    return None
 
 
 def find_stuffing(texts: tuple[str, ...], titles: tuple[str, ...]) -> str | None:
@@ -85,10 +93,10 @@ def find_escape(texts: tuple[str, ...]) -> str | None:
 
 def _may_loop(text: str) -> bool:
     """Whether a triple of letters comes three times, as it does where a piece comes four times."""
-    triples = list(zip(text, text[1:], text[2:], strict=False))
-    if len(triples) - len(set(triples)) < 4:
+    num_triples = len(text) - 2
+    if num_triples - len(set(zip(text, text[1:], text[2:], strict=False))) < 4:
         return False
-    return max(Counter(triples).values()) >= 3
+    return max(Counter(zip(text, text[1:], text[2:], strict=False)).values()) >= 3
 
 
 def find_loop(texts: tuple[str, ...]) -> str | None:
@@ -129,6 +137,8 @@ def find_foreign(texts: tuple[str, ...], lang: str) -> str | None:
         return found
     if lang == "en":
         return _search(_HANGUL, texts)
+    if not _LATIN.search(" ".join(texts)):
+        return None
     for text in texts:
         for match in _LATIN_WORD.finditer(text):
             if _is_foreign_word(text, match):

@@ -185,5 +185,5 @@ def test_every_row_is_accounted_for(store: Store, tmp_path: Path, lines: list[st
     assert result.num_rows == num_rows
     assert result.num_rows == result.num_new + result.num_known + result.num_rejected
     assert store.count_examples(ExampleFilter(purpose=None)) == before + result.num_new
-    kept = len(result.rejects_path.read_text("utf-8").splitlines()) if result.rejects_path else 0
+    kept = result.rejects_path.read_text("utf-8").count("\n") if result.rejects_path else 0
     assert kept == result.num_rejected

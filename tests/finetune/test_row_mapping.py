@@ -45,7 +45,7 @@ SYSTEM = {"role": "system", "content": "짧게"}
     ],
 )
 def test_every_format_gives_prompt_and_answer(kind: str, row: dict[str, object]) -> None:
-    parts = map_row(row, "ko")
+    parts = map_row(row)
     assert (parts.kind, parts.messages, parts.answer) == (kind, ASKED, "걷기")
 
 
@@ -57,24 +57,24 @@ def test_instruction_and_input_are_one_prompt_and_history_comes_before() -> None
         "system": "짧게",
         "history": [["안녕", "네"], ["또", "네네"]],
     }
-    contents = [message["content"] for message in map_row(row, "ko").messages]
+    contents = [message["content"] for message in map_row(row).messages]
     assert contents == ["짧게", "안녕", "네", "또", "네네", "추천해 줘\n\n바닷가"]
 
 
 def test_the_pair_of_a_preference_row_is_kept() -> None:
     row = {"prompt": "뭐 하지?", "chosen": "걷기", "rejected": "눕기"}
-    parts = map_row(row, "ko")
+    parts = map_row(row)
     assert (parts.answer, parts.rejected) == ("걷기", "눕기")
 
 
 def test_an_answer_given_as_json_is_kept_as_json_text() -> None:
     answer = {"recommend": "가요", "challenges": []}
-    assert json.loads(map_row({"instruction": "a", "output": answer}, "ko").answer) == answer
+    assert json.loads(map_row({"instruction": "a", "output": answer}).answer) == answer
 
 
 def test_the_three_choices_make_the_prompt() -> None:
     row = {"location": "도시", "workType": "office", "category": "ZERO_WASTE", "output": "걷기"}
-    parts = map_row(row, "ko")
+    parts = map_row(row)
     assert parts.messages == (dict(base_info_message(INFO, "ko")),)
     assert parts.options == {
         "location": "city",
@@ -85,7 +85,7 @@ def test_the_three_choices_make_the_prompt() -> None:
 
 def test_fields_of_the_answer_may_be_columns() -> None:
     row = {"prompt": "뭐 하지?", "recommend": "가요", "challenges": "[]"}
-    parts = map_row(row, "ko")
+    parts = map_row(row)
     assert parts.kind == "recommendation"
     assert json.loads(parts.answer) == {"recommend": "가요", "challenges": "[]"}
 
@@ -93,23 +93,23 @@ def test_fields_of_the_answer_may_be_columns() -> None:
 def test_columns_of_any_name_can_be_mapped() -> None:
     columns = ColumnMapping(("title", "body"), "reply", system="rule", category="theme")
     row = {"title": "제목", "body": "본문", "reply": "걷기", "rule": "짧게", "theme": "비건"}
-    parts = map_row(row, "ko", columns)
+    parts = map_row(row, columns)
     assert parts.messages == (SYSTEM, {"role": "user", "content": "제목\n\n본문"})
     assert (parts.answer, parts.options) == ("걷기", {"category": "VEGAN"})
     with pytest.raises(RowError) as error:
-        map_row({"title": "제목"}, "ko", columns)
+        map_row({"title": "제목"}, columns)
     assert error.value.code == "missing_column"
 
 
 def test_the_choices_are_read_from_the_prompt() -> None:
     asked = base_info_message(INFO, "en")["content"]
-    assert map_row({"prompt": asked, "completion": "x"}, "en").options == {
+    assert map_row({"prompt": asked, "completion": "x"}).options == {
         "location": "city",
         "work_type": "office",
         "category": "ZERO_WASTE",
     }
     talk = {"prompt": "농촌에서 플로깅을 하고 싶어요", "completion": "x"}
-    assert map_row(talk, "ko").options == {"location": "rural", "category": "PLOGGING"}
+    assert map_row(talk).options == {"location": "rural", "category": "PLOGGING"}
 
 
 @pytest.mark.parametrize(
@@ -131,5 +131,5 @@ def test_the_choices_are_read_from_the_prompt() -> None:
 )
 def test_a_row_that_is_none_says_why(row: object, code: str) -> None:
     with pytest.raises(RowError) as error:
-        map_row(row, "ko")
+        map_row(row)
     assert error.value.code == code
