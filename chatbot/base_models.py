@@ -78,7 +78,7 @@ def resolve(name: str, revision: str | None = None) -> BaseModel:
     wanted = name.strip()
     target = SHORT_NAMES.get(wanted, wanted)
     folder = Path(target).expanduser()
-    if folder.is_dir():
+    if wanted and folder.is_dir():
         shown = wanted if wanted in SHORT_NAMES else folder.resolve().name
         return _describe(BaseModel(shown, str(folder.resolve())))
     if _looks_like_folder(target):

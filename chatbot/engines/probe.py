@@ -17,6 +17,11 @@ from chatbot.themes import BaseInfo
 # Far below what one training step changes (0.01 and more), far above what is left in float32 when
 # the same text is scored in another batch (1e-6).
 MIN_EFFECT: Final = 1e-4
+# The linear layers of the usual architectures, packed and not: what "all-linear" trains.
+LORA_MODULES: Final = (
+    *("q_proj", "k_proj", "v_proj", "qkv_proj", "o_proj"),
+    *("gate_proj", "up_proj", "gate_up_proj", "down_proj"),
+)
 _REFUSED: Final = {
     "use_dora": "DoRA",
     "lora_bias": "a bias in its LoRA layers",
@@ -61,6 +66,10 @@ def check_adapter_folder(adapter: AdapterRef, max_lora_rank: int) -> None:
     rank = max([config.get("r") or 0, *(config.get("rank_pattern") or {}).values()])
     if not isinstance(rank, int) or not 0 < rank <= max_lora_rank:
         raise _bad(adapter, f"its rank r is {rank}, and the server takes 1 to {max_lora_rank}")
+    targets = config.get("target_modules")
+    others = set(targets) - set(LORA_MODULES) if isinstance(targets, list) else set()
+    if others:
+        raise _bad(adapter, f"it adapts {', '.join(sorted(others))}, which cannot be served")
     for key, meaning in _REFUSED.items():
         if config.get(key):
             raise _bad(adapter, f"it uses {meaning}, which cannot be served")

@@ -39,7 +39,8 @@ class ProcessGroup:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        write_group(state_path, self._process.pid)
+        self._started_at = psutil.Process(self.pid).create_time()
+        write_group(state_path, self.pid, self._started_at)
 
     @property
     def pid(self) -> int:
@@ -56,16 +57,15 @@ class ProcessGroup:
             _signal_group(self.pid, signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout=grace_s)
-        _signal_group(self.pid, signal.SIGKILL)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=grace_s)
+        _kill_members(self.pid, self._started_at)
+        self._process.wait()
         self._state_path.unlink(missing_ok=True)
 
 
-def write_group(state_path: Path, pid: int) -> None:
+def write_group(state_path: Path, pid: int, started_at: float) -> None:
     """Note which group runs, whole or not at all."""
     state_path.parent.mkdir(parents=True, exist_ok=True)
-    state = {"pid": pid, "started_at": psutil.Process(pid).create_time()}
+    state = {"pid": pid, "started_at": started_at}
     temporary = state_path.with_suffix(".new")
     temporary.write_text(json.dumps(state), encoding="utf-8")
     temporary.replace(state_path)
@@ -78,11 +78,17 @@ def end_orphan_group(state_path: Path) -> list[int]:
         group, started_at = int(state["pid"]), float(state["started_at"])
     except (OSError, ValueError, KeyError, TypeError):
         return []
+    pids = _kill_members(group, started_at)
+    state_path.unlink(missing_ok=True)
+    return pids
+
+
+def _kill_members(group: int, started_at: float) -> list[int]:
+    """End by force what is left of the group, and return when it is gone."""
     pids = _members(group, started_at)
     if pids:
         _signal_group(group, signal.SIGKILL)
         _wait_gone(pids)
-    state_path.unlink(missing_ok=True)
     return pids
 
 

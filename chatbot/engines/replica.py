@@ -67,7 +67,7 @@ class Replica:
 
     async def _watch(self) -> None:
         failed_starts, backoff_s = 0, 1.0
-        while failed_starts < _MAX_FAILED_STARTS:
+        while True:
             try:
                 await self._become_ready()
                 failed_starts, backoff_s = 0, 1.0
@@ -75,14 +75,16 @@ class Replica:
             except EngineError as error:
                 logger.warning("The engine is not ready: %s", error)
                 failed_starts += self.server is not None
-                self._set("degraded", str(error))
+                if failed_starts == _MAX_FAILED_STARTS:
+                    self._set("failed", f"{error} It was tried {failed_starts} times.")
+                    return
+                self._set("degraded", f"{error} It is tried again.")
             except Exception as error:
                 logger.exception("The engine cannot be started")
                 self._set("failed", f"The engine cannot be started: {error}")
                 return
             await asyncio.sleep(backoff_s)
             backoff_s = min(2 * backoff_s, _MAX_BACKOFF_S if self.server else _HEALTH_EVERY_S)
-        self._set("failed", f"The engine did not start {failed_starts} times: {self.detail}")
 
     async def _become_ready(self) -> None:
         if self.server:
@@ -116,14 +118,14 @@ class Replica:
             elif not self.server:
                 raise EngineError("not_ready", f"{self.upstream.url} gives no answer.")
             elif loop.time() - healthy_at > _HUNG_AFTER_S:
-                raise EngineError("died", "The engine hung and is started again.")
+                raise EngineError("died", "The engine hung.")
             checked_at = loop.time()
 
     def _raise_if_ended(self, what_happened: str) -> None:
         code = self.server.exit_code() if self.server else None
         if self.server and code is not None:
             reason = self.server.last_words() or f"exit code {code}"
-            raise EngineError("died", f"The engine {what_happened} ({reason}). It is tried again.")
+            raise EngineError("died", f"The engine {what_happened} ({reason}).")
 
     def _set(self, state: EngineState, detail: str) -> None:
         if (state, detail) != (self.state, self.detail):

@@ -16,7 +16,7 @@ import llguidance
 import llguidance.hf
 import numpy as np
 import torch
-from peft import PeftModel
+from peft import PeftConfig, PeftModel
 from tokenizers.decoders import DecodeStream
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 from transformers.utils.logging import disable_progress_bar
@@ -59,14 +59,12 @@ class TorchModel:
                 # Missing and unexpected names are warnings here; the probe judges what came.
                 warnings.simplefilter("ignore")
                 if self._with_adapters is None:
-                    self._with_adapters = PeftModel.from_pretrained(
-                        self._base, folder, adapter_name=adapter.name
-                    )
-                else:
-                    self._with_adapters.load_adapter(folder, adapter_name=adapter.name)
+                    config = PeftConfig.from_pretrained(folder)
+                    self._with_adapters = PeftModel(self._base, config, adapter.name)
+                self._with_adapters.load_adapter(folder, adapter_name=adapter.name)
         except (ValueError, RuntimeError, OSError, KeyError, TypeError) as error:
             self.unload(adapter.name)
-            reason = str(error).strip().splitlines()[0][:200]
+            reason = " ".join(str(error).split())[:200]
             raise EngineError(
                 "bad_adapter", f"Adapter {adapter.name} does not fit this base model: {reason}"
             ) from error
@@ -79,6 +77,9 @@ class TorchModel:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it says which one is active next; each answer sets it
             self._with_adapters.delete_adapter(name)
+        if not self._with_adapters.peft_config:
+            self._base = self._with_adapters.unload()
+            self._with_adapters = None
 
     def score(self, adapter: str | None) -> list[float]:
         """Log-probabilities of the probe text's tokens."""

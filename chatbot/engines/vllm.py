@@ -184,6 +184,7 @@ class VllmEngine:
 
     async def _bring_back(self, known: LoadedAdapter, replica: Replica) -> None:
         try:
+            await asyncio.to_thread(check_adapter_folder, known.ref, self._settings.max_lora_rank)
             known.probe = await self._load_on(known.ref, replica.upstream)
         except EngineError as error:
             if error.code not in ("bad_adapter", "no_effect"):

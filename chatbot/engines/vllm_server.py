@@ -13,6 +13,7 @@ import os
 import secrets
 import socket
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -20,8 +21,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from chatbot.engines.model_config import count_kv_values, find_context_window
+from chatbot.engines.probe import LORA_MODULES
 from chatbot.engines.process_group import ProcessGroup, end_orphan_group
+from chatbot.engines.vllm_cpu import THREADS_VARIABLE
 
+_PROJECT_DIR: Final = Path(__file__).resolve().parents[2]
 BASE_NAME: Final = "base"  # what the server calls the model without an adapter
 _LORA_RANKS: Final = (8, 16, 32, 64, 128, 256, 320, 512)  # the ranks vLLM has kernels for
 _LOG_KEPT_BYTES: Final = 8_000_000
@@ -68,22 +72,24 @@ class VllmServer:
     def __init__(self, settings: VllmSettings) -> None:
         self._settings = settings
         self._group: ProcessGroup | None = None
+        self._lock = threading.RLock()  # an end that comes during a start waits, and ends it
         self.api_key = secrets.token_urlsafe(32)
         self.url = ""
 
     def start(self) -> None:
         """Launch on a free port and return; ends what an earlier app left behind first."""
-        self.end(grace_s=0.0)
-        end_orphan_group(self._settings.state_path)
-        _trim_log(self._settings.log_path)
-        port = _free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        self._group = ProcessGroup(
-            build_command(self._settings, port),
-            build_env(self._settings, self.api_key),
-            self._settings.log_path,
-            self._settings.state_path,
-        )
+        with self._lock:
+            self.end(grace_s=0.0)
+            end_orphan_group(self._settings.state_path)
+            _trim_log(self._settings.log_path)
+            port = _free_port()
+            self.url = f"http://127.0.0.1:{port}"
+            self._group = ProcessGroup(
+                build_command(self._settings, port),
+                build_env(self._settings, self.api_key),
+                self._settings.log_path,
+                self._settings.state_path,
+            )
 
     @property
     def pid(self) -> int | None:
@@ -96,9 +102,10 @@ class VllmServer:
 
     def end(self, grace_s: float) -> None:
         """End the whole group; returns when it is gone. Blocks up to grace_s."""
-        if self._group:
-            self._group.end(grace_s)
-            self._group = None
+        with self._lock:
+            if self._group:
+                self._group.end(grace_s)
+                self._group = None
 
     def last_words(self) -> str:
         """The line of the log that tells best why it ended."""
@@ -126,7 +133,8 @@ def is_installed() -> bool:
 
 def build_command(settings: VllmSettings, port: int) -> list[str]:
     """The whole command line. `vllm` itself is not used: vllm-cpu's script dies at once."""
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
+    module = "chatbot.engines.vllm_cpu" if is_cpu_build() else "vllm.entrypoints.openai.api_server"
+    command = [sys.executable, "-m", module]
     command += ["--model", settings.model, "--served-model-name", BASE_NAME]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     num_tokens = find_context_window(settings.model, settings.max_model_len)
@@ -135,6 +143,8 @@ def build_command(settings: VllmSettings, port: int) -> list[str]:
     command += ["--enable-lora", "--max-loras", str(settings.max_loras)]
     command += ["--max-cpu-loras", str(max(settings.max_cpu_loras, settings.max_loras))]
     command += ["--max-lora-rank", str(round_up_rank(settings.max_lora_rank))]
+    # Else the output layer is wrapped too, which no adapter of ours trains.
+    command += ["--lora-target-modules", *LORA_MODULES]
     command += ["--kv-cache-memory-bytes", str(_kv_cache_bytes(settings))]
     # Else the model's own sampling defaults apply where we send none.
     command += ["--generation-config", "vllm"]
@@ -167,10 +177,13 @@ def build_env(settings: VllmSettings, api_key: str) -> dict[str, str]:
         # One core stays free for the API process, the app and the trainer. With a thread on every
         # core and anything else running, the threads spin while they wait for each other: 92
         # tokens/s fell to 5 beside a load of five processes, and stayed at 71 with one thread.
-        env["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 2) - 1))
+        env["OMP_NUM_THREADS"] = "1"  # of the API process; the engine has its own number
+        env[THREADS_VARIABLE] = str(max(1, (os.cpu_count() or 2) - 1))
         # The model itself is never compiled with LoRA on a CPU, but a few small functions would
         # be, at their first use: 17 s of the first load, and a C++ compiler needed.
         env["TORCH_COMPILE_DISABLE"] = "1"
+        paths = [str(_PROJECT_DIR), *filter(None, [env.get("PYTHONPATH")])]
+        env["PYTHONPATH"] = os.pathsep.join(paths)
     return env
 
 

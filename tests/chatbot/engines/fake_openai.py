@@ -1,18 +1,20 @@
 """A small real HTTP server that answers as vLLM does, and goes wrong as it is told to.
 
-Runs in a thread of the test, or as a process of its own: `python -m tests.….fake_openai PORT`.
+Runs in a thread of the test, or as a process that stands for vLLM's.
 """
 
 from __future__ import annotations
 
 import json
 import socket
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 ANSWER = "산에서 \u2028쓰레기를 \x85줍는 🧑‍🌾 힐링"
@@ -232,16 +234,36 @@ def _event(value: dict[str, Any]) -> bytes:
     return b"data: " + json.dumps(value, ensure_ascii=False).encode() + b"\n\n"
 
 
+FAKE_PACKAGE = {
+    "vllm/__init__.py": "",
+    "vllm/platforms.py": "class Platform: pass\ncurrent_platform = Platform()\n",
+    "vllm/entrypoints/__init__.py": "",
+    "vllm/entrypoints/openai/__init__.py": "",
+    "vllm/entrypoints/openai/api_server.py": (
+        "from tests.chatbot.engines.fake_openai import main\n"
+        "if __name__ == '__main__':\n    main()\n"
+    ),
+}
+
+
+def write_fake_vllm(folder: Path) -> Path:
+    """A package named vllm that serves as this file does; put the folder on PYTHONPATH."""
+    for name, text in FAKE_PACKAGE.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return folder
+
+
 def main() -> None:
-    """Serve on the port after --port, as vLLM's command does, until ended."""
-    port = int(sys.argv[sys.argv.index("--port") + 1])
+    """Serve on the port after --port, as vLLM's command does, until ended.
+
+    It has a child of its own that does not listen to anyone, as vLLM has its engine.
+    """
     if "--fail" in sys.argv:
-        print("ValueError: there is no such thing as --fail", flush=True)
+        print("(EngineCore pid=7) ERROR [x.py:1] ValueError: there is no --fail", flush=True)
         sys.exit(3)
-    with FakeOpenAI(port):
-        while True:
-            time.sleep(1)
-
-
-if __name__ == "__main__":
-    main()
+    stubborn = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(60)"
+    subprocess.Popen([sys.executable, "-c", stubborn])
+    with FakeOpenAI(int(sys.argv[sys.argv.index("--port") + 1])):
+        time.sleep(60)
