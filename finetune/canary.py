@@ -119,6 +119,12 @@ def _rated_since(store: Store, started_at: str) -> Iterator[tuple[Turn, Feedback
         yield from (item for item in page if item[0].created_at >= started_at)
 
 
+def _is_fair(feedback: Feedback, conversation: Conversation) -> bool:
+    """A thumb of whoever asked, on an answer that nobody had picked for a comparison."""
+    is_own = feedback.rating is not None and feedback.person_id == conversation.person_id
+    return is_own and not any(reason.startswith("arena_") for reason in feedback.reasons)
+
+
 def count_thumbs(store: Store, version: str, per_block: int) -> Thumbs:
     """The thumbs since the trial began, the first of each person, in the order they came."""
     event = next(item for item in store.list_alias_events(CANARY) if item.to_version == version)
@@ -126,8 +132,11 @@ def count_thumbs(store: Store, version: str, per_block: int) -> Thumbs:
     ratings: dict[bool, list[bool]] = {True: [], False: []}
     seen: set[str] = set()
     for turn, feedback, conversation in _rated_since(store, event.created_at):
-        is_fair = feedback.rating is not None and feedback.person_id == conversation.person_id
-        if is_fair and turn.adapter in names and conversation.person_id not in seen:
+        if (
+            _is_fair(feedback, conversation)
+            and turn.adapter in names
+            and conversation.person_id not in seen
+        ):
             seen.add(conversation.person_id)
             ratings[names[turn.adapter]].append(feedback.rating == "like")
     return take_blocks(ratings[True], ratings[False], per_block)

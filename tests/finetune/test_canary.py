@@ -46,7 +46,7 @@ def store(tmp_path: Path, serving: FakeServing) -> Iterator[Store]:
         yield opened
 
 
-def rate(store: Store, person: str, adapter: str, rating: Rating | None) -> None:
+def rate(store: Store, person: str, adapter: str, rating: Rating | None, *reasons: str) -> None:
     """One person asks in a conversation of their own, and says what they think."""
     conversation = Conversation(
         conversation_id=f"c-{person}-{adapter}-{rating}",
@@ -76,7 +76,8 @@ def rate(store: Store, person: str, adapter: str, rating: Rating | None) -> None
             prompt_hash="",
         )
     )
-    store.set_feedback(NewFeedback(turn_id=turn.turn_id, person_id=person, rating=rating))
+    feedback = NewFeedback(turn_id=turn.turn_id, person_id=person, rating=rating, reasons=reasons)
+    store.set_feedback(feedback)
 
 
 def rate_all(store: Store, num_people: int, canary: Rating, production: Rating) -> None:
@@ -155,6 +156,7 @@ def test_each_person_counts_once_and_only_for_who_answered_them(store: Store) ->
     rate(store, "b", "v0001", "dislike")
     rate(store, "c", "v0001", None)
     rate(store, "d", "v0000", "like")
+    rate(store, "e", "v0002", "like", "arena_win:v0001")
     thumbs = count_thumbs(store, "v0002", 1)
     assert (thumbs.num_blocks, thumbs.canary_likes, thumbs.production_likes) == (1, 1, 0)
 
