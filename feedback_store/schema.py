@@ -228,7 +228,7 @@ CREATE INDEX conversations_by_use ON conversations (updated_at);
 
 _SEARCH: Final = """
 CREATE VIRTUAL TABLE {index} USING fts5(
-    tokens, content='', columnsize=0, detail=none, tokenize="ascii tokenchars '=_'"
+    tokens, content='', detail=none, tokenize="ascii tokenchars '=_'"
 );
 CREATE VIRTUAL TABLE {index}_terms USING fts5vocab({index}, row);
 """
