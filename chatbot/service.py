@@ -114,7 +114,10 @@ class ChatService:
         )
         with place:
             adapter = self._choose_adapter(request)
-            plan = await self._in_thread(make_plan, self.store, request, adapter)
+            try:
+                plan = await self._in_thread(make_plan, self.store, request, adapter)
+            except StoreError as error:
+                raise ChatError(error.code, str(error)) from error
             async with aclosing(self._run(plan)) as events:
                 async for event in events:
                     yield event

@@ -440,6 +440,17 @@ async def test_a_store_that_cannot_write_is_said_and_the_answer_was_shown(
     assert "could not be stored" in caplog.text
 
 
+async def test_a_store_that_cannot_read_refuses_the_turn(
+    make_service: MakeService, store: Store
+) -> None:
+    service = make_service()
+    turn = await finish(service, choose())
+    store.close()
+    with pytest.raises(ChatError) as caught:
+        await run(service, ask("네?", conversation_id=turn.conversation_id))
+    assert caught.value.code == "closed"
+
+
 async def test_after_closing_no_turn_begins(make_service: MakeService) -> None:
     service = make_service()
     await service.close()
