@@ -5,6 +5,7 @@ of a retrain, and what is remembered of it.
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -15,12 +16,15 @@ from finetune.adapter_folder import run_adapter_dir
 from finetune.cases import HeldOutCase, held_out_cases, regression_cases
 from finetune.copies import read_training_answers
 from finetune.evaluate import SILENT, Candidate, EvaluationSettings, Serving, Watch, evaluate
-from finetune.gate import Reason, Thresholds, Verdict, decide
+from finetune.gate import JUDGED_BETTER, Reason, Thresholds, Verdict, decide
+from finetune.judge import Ask, JudgeError, calibrate, compare_reports, read_votes
 from finetune.progress import Control
 from finetune.registry import get_version, locate_version, production_version
-from finetune.report import Metric, Report, mean_metric
+from finetune.report import Metric, Report, mean_metric, share_metric
 from finetune.scores import ValidationRow, read_validation_rows, score_rows
 from finetune.swap import CANDIDATE_PREFIX, is_adapter_fault
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class Bench:
     data_dir: Path
     serving: Serving
     settings: EvaluationSettings
+    ask_judge: Ask | None = None
 
     def make_exam(self, dataset_id: str | None = None) -> Exam:
         """The held-out cases, the regression cases of today, the dataset's validation rows."""
@@ -83,6 +88,29 @@ class Bench:
         figure = replace(mean_metric("held_out_loss", "loss", losses), better="lower")
         return replace(report, scores=scores, metrics=(*report.metrics, figure))
 
+    def _add_judgement(self, candidate: Report, production: Report) -> Report:
+        """What the judge prefers, if there is one and it agrees with people's votes. A judge that
+        cannot be reached has no voice, and stops nothing.
+        """
+        if self.ask_judge is None:
+            return candidate
+        try:
+            trust = calibrate(self.ask_judge, list(read_votes(self.store)))
+            agreed = replace(
+                share_metric("judge_agreement", "higher", trust.num_agreed, trust.num_votes),
+                better="neither",
+            )
+            candidate = replace(candidate, metrics=(*candidate.metrics, agreed))
+            if not trust.is_trusted:
+                return candidate
+            preferred = compare_reports(self.ask_judge, candidate, production)
+        except JudgeError as error:
+            logger.warning("%s", error)
+            return candidate
+        share = share_metric(JUDGED_BETTER, "higher", sum(preferred.values()), len(preferred))
+        metrics = (*candidate.metrics, share)
+        return replace(candidate, metrics=metrics, preferences=preferred)
+
     def _dataset_dir(self, dataset_id: str | None) -> Path:
         return self.data_dir / "datasets" / str(dataset_id)
 
@@ -101,6 +129,7 @@ class Bench:
         finally:
             self.serving.unload(name)
         control.report("gate", "Comparing the candidate with production.", 0.95)
+        candidate = self._add_judgement(candidate, production)
         candidate = _add_training_figures(candidate, run, difference)
         return candidate, decide(candidate, production, thresholds)
 

@@ -21,6 +21,7 @@ from finetune.report import Report
 
 Outcome = Literal["pass", "fail", "incomplete"]
 ACCEPTED_LIKELIHOOD: Final = "accepted_likelihood"
+JUDGED_BETTER: Final = "judged_better"
 SAME_SCORE: Final = 0.02  # nats per token; below that lies the noise of batching and rounding
 
 DEFAULT_LIMITS: Final[Mapping[str, float]] = {
@@ -131,7 +132,7 @@ def _find_losses(candidate: Report, production: Report, thresholds: Thresholds) 
         for name in candidate.outcomes
         if name in thresholds.limits or name == GOOD_ANSWER
     }
-    pairs[ACCEPTED_LIKELIHOOD] = _pair_scores(candidate, production)
+    pairs |= _pair_preferences(candidate, production)
     p_values = {name: mcnemar_p(pair.num_lost, pair.num_gained) for name, pair in pairs.items()}
     return [
         Reason(
@@ -195,6 +196,18 @@ def _pair_scores(candidate: Report, production: Report) -> Pairs:
     )
 
 
+def _pair_preferences(candidate: Report, production: Report) -> dict[str, Pairs]:
+    """What else may show a difference, where it was measured."""
+    found = {}
+    scored = _pair_scores(candidate, production)
+    if scored.count:
+        found[ACCEPTED_LIKELIHOOD] = scored
+    judged = list(candidate.preferences.values())
+    if judged:
+        found[JUDGED_BETTER] = Pairs(len(judged), sum(judged), len(judged) - sum(judged))
+    return found
+
+
 def _is_identical(candidate: Report, production: Report) -> bool:
     theirs = {answer.answer_id: answer.text for answer in production.answers}
     return bool(candidate.answers) and all(
@@ -209,11 +222,9 @@ def _tell(pair: Pairs) -> str:
 def _test_gain(
     candidate: Report, production: Report, thresholds: Thresholds
 ) -> tuple[bool, Reason]:
-    """Good answers, and where the engine can score them, the likelihood of accepted answers."""
+    """Good answers, how likely accepted answers are, and what a trusted judge prefers."""
     pairs = {GOOD_ANSWER: _pair_good(candidate, production)}
-    scored = _pair_scores(candidate, production)
-    if scored.count >= thresholds.min_pairs:
-        pairs[ACCEPTED_LIKELIHOOD] = scored
+    pairs |= _pair_preferences(candidate, production)
     p_values = {name: mcnemar_p(pair.num_gained, pair.num_lost) for name, pair in pairs.items()}
     proven = holm_rejects(p_values, thresholds.alpha)
     best = min(p_values, key=lambda name: p_values[name])

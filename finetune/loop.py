@@ -16,6 +16,7 @@ from finetune.bench import Bench
 from finetune.dataset import DatasetSettings, freeze_dataset
 from finetune.evaluate import Cancelled, EvaluationSettings, Serving
 from finetune.gate import Thresholds, Verdict
+from finetune.judge import Ask
 from finetune.progress import Control, LoopProgress, Stage
 from finetune.recipe import Recipe
 from finetune.registry import locate_version, production_version, publish_adapter
@@ -85,6 +86,7 @@ class LoopSettings:
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     thresholds: Thresholds = field(default_factory=Thresholds)
     train: TrainStage = train_in_own_process
+    ask_judge: Ask | None = None  # an optional model that compares answers; see judge.py
 
 
 def retrain(
@@ -102,7 +104,7 @@ def retrain(
     settings = settings or LoopSettings()
     control = control or Control()
     try:
-        bench = Bench(store, data_dir, serving, settings.evaluation)
+        bench = Bench(store, data_dir, serving, settings.evaluation, settings.ask_judge)
         return _run_stages(bench, recipe, settings, control)
     except Cancelled as stopped:
         control.on_progress(LoopProgress("cancelled", str(stopped), 1.0))

@@ -64,6 +64,7 @@ class Report:
 
     outcomes: metric → answer_id → whether the answer was good, for the paired tests of the gate.
     scores: row of the validation split → log-probability per token of the accepted answer.
+    preferences: answer_id → whether a trusted judge prefers it to production's.
     num_questions: how many were asked; the engine may have failed to answer some.
     """
 
@@ -75,6 +76,7 @@ class Report:
     outcomes: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
     failures: tuple[Failure, ...] = ()
     scores: Mapping[str, float] = field(default_factory=dict)
+    preferences: Mapping[str, bool] = field(default_factory=dict)
     num_questions: int = 0
     created_at: str = ""
     duration_s: float = 0.0

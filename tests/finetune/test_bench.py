@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from chatbot.prompts import base_info_message, system_message
+from chatbot.prompts import Message, base_info_message, system_message
 from chatbot.recommendation import canonical
 from chatbot.themes import BaseInfo
 from feedback_store.store import Store
 from finetune.bench import Bench
 from finetune.evaluate import Cancelled, EvaluationSettings
 from finetune.gate import Thresholds
+from finetune.judge import JudgeError
 from finetune.progress import Control, LoopProgress
 from finetune.registry import promote
 from finetune.report import Report
 from finetune.scores import ScoreRequest
 from tests.finetune.fake_serving import PARROT_ANSWER, AdapterRefused, FakeServing
 from tests.finetune.published import add_run, publish
+from tests.finetune.test_judge import add_vote, likes_variety
 
 
 @pytest.fixture
@@ -170,3 +173,34 @@ def test_scores_of_the_base_are_remembered_too(store: Store) -> None:
     bench.evaluate_production(bench.make_exam("d1"))
     bench.evaluate_production(bench.make_exam("d1"))
     assert len(serving.scored) == 30
+
+
+def test_a_trusted_judge_has_a_voice_in_the_gate(store: Store) -> None:
+    for number in range(25):
+        add_vote(store, number)
+    bench = replace(make_bench(store, FakeServing("same-three")), ask_judge=likes_variety)
+    report, verdict = bench.judge(add_run(store, "r1"), Thresholds(), Control())
+    judged, agreed = report.metric("judged_better"), report.metric("judge_agreement")
+    assert judged is not None
+    assert agreed is not None
+    assert (judged.value, judged.count, agreed.count) == (1.0, 32, 25)
+    assert verdict.outcome == "pass"
+
+
+def test_a_judge_without_votes_of_people_has_none(store: Store) -> None:
+    bench = replace(make_bench(store, FakeServing("same-three")), ask_judge=likes_variety)
+    report, _ = bench.judge(add_run(store, "r1"), Thresholds(), Control())
+    assert report.metric("judged_better") is None
+    assert report.preferences == {}
+
+
+def test_a_judge_that_fails_stops_nothing(store: Store) -> None:
+    def fail(messages: Sequence[Message]) -> str:
+        raise JudgeError("no answer")
+
+    for number in range(25):
+        add_vote(store, number)
+    bench = replace(make_bench(store), ask_judge=fail)
+    report, verdict = bench.judge(add_run(store, "r1"), Thresholds(), Control())
+    assert verdict.outcome == "pass"
+    assert report.metric("judged_better") is None
