@@ -26,7 +26,7 @@ from chatbot.engines.model_config import find_context_window
 from chatbot.engines.probe import check_adapter_folder, compare
 from chatbot.engines.replica import Replica
 from chatbot.engines.upstream import Upstream, build_chat_request
-from chatbot.engines.vllm_server import VllmSettings
+from chatbot.engines.vllm_server import VllmServer, VllmSettings
 from chatbot.prompts import Message
 
 logger = logging.getLogger(__name__)
@@ -56,6 +56,11 @@ class VllmEngine:
     def context_window(self) -> int:
         """Tokens that prompt and answer share."""
         return self._context_window
+
+    @property
+    def server(self) -> VllmServer | None:
+        """Our own server, for its log and its process; None with servers at URLs."""
+        return self._replicas[0].server
 
     async def start(self) -> None:
         """Begin to warm up in the background; returns at once."""

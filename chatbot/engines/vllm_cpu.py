@@ -49,9 +49,10 @@ def _set_threads(num_threads: int) -> None:
 def _group_lora_rows() -> None:
     """Multiply the rows of a batch by their adapter's weights together instead of one by one.
 
-    vLLM's CPU code copies the weights once for every token: sixteen answers with an adapter gave
-    73 tokens/s where the base gives 460. It also takes "no adapter" (-1) for the last slot when a
-    batch holds both, so the base then answered with someone's adapter.
+    vLLM's CPU code copies the weights once for every token: sixteen answers with an adapter came
+    at 73 tokens/s together, and at 1,055 with this (one alone: 71 and 147). It also takes "no
+    adapter" (-1) for the last slot when a batch holds both, so the base then answers with
+    somebody's adapter.
     """
     from vllm.platforms import current_platform
 
