@@ -18,13 +18,13 @@ COMMAND_FLAGS = ("data_dir", "model", "engine", "vllm_urls", "num_cases")
 
 def build_parser() -> argparse.ArgumentParser:
     """All commands; `chat` is meant when none is named."""
-    from wiring.commands import COMMANDS
+    from wiring.commands import COMMANDS, OUTSIDE_COMMANDS
 
     parser = argparse.ArgumentParser(prog="app.py", description=__doc__)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     chat = commands.add_parser(CHAT, help="serve the chat and the studio (the default)")
     add_flags(chat)
-    for name, command in COMMANDS.items():
+    for name, command in (COMMANDS | OUTSIDE_COMMANDS).items():
         sub = commands.add_parser(name, help=command.help, description=command.run.__doc__)
         command.add_arguments(sub)
         sub.add_argument("--json", action="store_true", help="print JSON (default: sentences)")
@@ -48,20 +48,18 @@ def say(text: str) -> None:
 
 def run_beside(arguments: argparse.Namespace, settings: Settings) -> int:
     """A command: by the application that runs on the data folder, else by this process."""
-    from feedback_store.errors import StoreError
     from feedback_store.store import Store
-    from wiring.commands import run_command
+    from wiring.commands import OUTSIDE_COMMANDS, run_command
     from wiring.context import open_context
     from wiring.control import ask_running, to_plain
 
+    if arguments.command in OUTSIDE_COMMANDS:
+        return OUTSIDE_COMMANDS[arguments.command].run(settings, arguments, say)
     owner = Store.owner(settings.data_dir)
     if owner:
         return ask_running(owner, arguments.command, to_plain(arguments), say)
-    try:
-        with open_context(settings, say) as context:
-            return run_command(context, arguments.command, arguments)
-    except StoreError as error:
-        raise SettingsError(str(error)) from error
+    with open_context(settings, say) as context:
+        return run_command(context, arguments.command, arguments)
 
 
 def main(words: Sequence[str]) -> int:

@@ -1,6 +1,8 @@
 """The whole loop as a person lives it: real Chromium, real vLLM on the CPU, the real trainer."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,17 @@ def wait_ready(page: Page) -> None:
 
 def current_version(page: Page) -> str | None:
     return page.locator("#adapter-current").get_attribute("data-version")
+
+
+def run_app(*words: str, data_dir: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "app.py", *words, "--data-dir", str(data_dir)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def test_the_page_is_there_while_the_engine_warms_up(page):
@@ -151,33 +164,13 @@ def test_one_click_rolls_back_to_the_base_model(page):
 
 
 def test_a_second_application_on_the_same_data_folder_is_refused_by_name_and_pid(app):
-    import subprocess
-    import sys
-
-    result = subprocess.run(
-        [sys.executable, "app.py", "--data-dir", str(app.data_dir), "--port", "0"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    result = run_app("chat", data_dir=app.data_dir)
     assert result.returncode == 1
     assert str(app.process.pid) in result.stderr
 
 
 def test_a_command_is_carried_out_by_the_running_application(app):
-    import subprocess
-    import sys
-
-    result = subprocess.run(
-        [sys.executable, "app.py", "versions", "--json", "--data-dir", str(app.data_dir)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    result = run_app("versions", "--json", data_dir=app.data_dir)
     assert result.returncode == 0, result.stderr
     assert '"v0001"' in result.stdout
 

@@ -4,7 +4,6 @@ runs, it carries them out itself (see control.py), so nothing ever writes beside
 
 from __future__ import annotations
 
-import json
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
@@ -14,11 +13,11 @@ from typing import Any, Final
 from finetune.curate import collect_feedback
 from finetune.dataset import freeze_dataset
 from finetune.registry import list_versions
-from wiring.context import Context
-
-EXIT_OK: Final = 0
-EXIT_FAILED: Final = 1
-EXIT_REFUSED: Final = 3  # the gate refused: nothing is broken, nothing changed
+from settings import Settings
+from wiring import data_commands as data
+from wiring.context import EXIT_FAILED, EXIT_OK, EXIT_REFUSED, Context, say_result
+from wiring.control import Say
+from wiring.learning import count_accepted
 
 Run = Callable[[Context, Namespace], int]
 
@@ -32,14 +31,13 @@ class Command:
     add_arguments: Callable[[ArgumentParser], None] = field(default=lambda _parser: None)
 
 
-def say_result(
-    context: Context, arguments: Namespace, value: dict[str, Any], sentence: str
-) -> None:
-    """JSON for a scheduler, a sentence for a person."""
-    if arguments.json:
-        context.say(json.dumps(value, ensure_ascii=False, default=str))
-    else:
-        context.say(sentence)
+@dataclass(frozen=True)
+class OutsideCommand:
+    """One word after app.py that works without an open store."""
+
+    help: str
+    run: Callable[[Settings, Namespace, Say], int]
+    add_arguments: Callable[[ArgumentParser], None] = field(default=lambda _parser: None)
 
 
 def _add_retrain(parser: ArgumentParser) -> None:
@@ -48,6 +46,11 @@ def _add_retrain(parser: ArgumentParser) -> None:
 
 def _retrain(context: Context, arguments: Namespace) -> int:
     """The whole loop; exit code 3 when the gate refuses the candidate."""
+    have, need = count_accepted(context.store), context.settings.min_examples
+    if have < need:  # said at once, not after a minute of starting the engine
+        message = f"{have} examples are accepted; a retrain needs at least {need}."
+        say_result(context, arguments, {"error": "too_few_examples", "message": message}, message)
+        return EXIT_FAILED
     learning = context.learning()
     learning.start_retrain(arguments.recipe or context.settings.recipe, actor="command line")
     last = ""
@@ -149,12 +152,26 @@ def _collect(context: Context, arguments: Namespace) -> int:
 
 
 COMMANDS: Final[dict[str, Command]] = {
+    "import": Command("read a file of examples", data.run_import, data.add_import),
     "retrain": Command("dataset, training, evaluation, gate, promotion", _retrain, _add_retrain),
     "dataset": Command("freeze the accepted examples into a dataset version", _dataset),
     "curate": Command("turn new feedback into pending examples", _collect),
     "versions": Command("list the adapter versions with their verdicts", _versions),
     "promote": Command("let a version answer", _promote, _add_version),
     "rollback": Command("return to the version that answered before", _roll_back),
+    "backup": Command("copy the database, verified", data.run_backup, data.add_backup),
+    "export-person": Command(
+        "print all data of one person", data.run_export_person, data.add_person
+    ),
+    "delete-person": Command(
+        "delete all data of one person", data.run_delete_person, data.add_person
+    ),
+}
+
+# These look at the data folder from outside, also where the database cannot be opened.
+OUTSIDE_COMMANDS: Final[dict[str, OutsideCommand]] = {
+    "restore": OutsideCommand("bring a backup back", data.run_restore, data.add_restore),
+    "doctor": OutsideCommand("check everything, and say what to do", data.run_doctor),
 }
 
 

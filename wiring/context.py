@@ -7,11 +7,13 @@ starts an engine only if it needs one.
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
-from collections.abc import Callable, Iterator
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from feedback_store.store import Store
 from settings import Settings
@@ -21,6 +23,9 @@ from wiring.learning import LearningSide
 from wiring.runtime import Runtime
 
 ENGINE_TIMEOUT_S: Final = 900.0
+EXIT_OK: Final = 0
+EXIT_FAILED: Final = 1
+EXIT_REFUSED: Final = 3  # the gate refused: nothing is broken, nothing changed
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,16 @@ class Context:
     store: Store
     say: Say
     learning: Callable[[], LearningSide]
+
+
+def say_result(
+    context: Context, arguments: Namespace, value: Mapping[str, Any], sentence: str
+) -> None:
+    """JSON for a scheduler, a sentence for a person."""
+    if arguments.json:
+        context.say(json.dumps(value, ensure_ascii=False, default=str))
+    else:
+        context.say(sentence)
 
 
 @contextmanager

@@ -46,7 +46,12 @@ def build_engine(settings: Settings, base: BaseModel) -> Engine:
     from chatbot.engines.transformers import TransformersEngine, TransformersSettings
 
     return TransformersEngine(
-        TransformersSettings(model=base.path_or_hub_id, max_model_len=max_model_len), base.name
+        TransformersSettings(
+            model=base.path_or_hub_id,
+            model_name=base.name,
+            max_model_len=max_model_len,
+            chat_template_kwargs=dict(base.chat_template_kwargs),
+        )
     )
 
 
@@ -55,6 +60,7 @@ def _vllm_settings(
 ) -> VllmSettings:
     return VllmSettings(
         model=base.path_or_hub_id,
+        model_name=base.name,
         log_path=logs / "vllm.log",
         state_path=settings.data_dir / "vllm.json",
         url=settings.vllm_urls,

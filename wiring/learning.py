@@ -41,6 +41,11 @@ class LearningSettings:
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
 
 
+def count_accepted(store: Store) -> int:
+    """Examples that the next dataset would hold."""
+    return store.count_examples(ExampleFilter(state="accepted"))
+
+
 class LearningSide:
     """Implements chatbot.ui.parts.Learning. Promotions and rollbacks happen one after another."""
 
@@ -113,14 +118,10 @@ class LearningSide:
         first = self._settings.recipe
         return (first, *(name for name in names if name != first))
 
-    def num_accepted(self) -> int:
-        """Examples that the next dataset would hold."""
-        return self._store.count_examples(ExampleFilter(state="accepted"))
-
     def blockers(self) -> Sequence[Blocker]:
         """What is missing before a retrain can start."""
         found = []
-        have, need = self.num_accepted(), self._settings.min_examples
+        have, need = count_accepted(self._store), self._settings.min_examples
         if have < need:
             message = f"{have} examples are accepted; a retrain needs at least {need}."
             found.append(Blocker("too_few_examples", message, have, need))

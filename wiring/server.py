@@ -152,8 +152,8 @@ def _chat_settings(settings: Settings) -> ChatSettings:
 
 async def serve(settings: Settings, say: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM. Raises SettingsError before anything is started."""
-    listening = bind(settings.host, settings.port)
     with Store.open(settings.data_dir) as store:
+        listening = bind(settings.host, settings.port)
         application = Application(settings, store, say)
         server = uvicorn.Server(
             uvicorn.Config(

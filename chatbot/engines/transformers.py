@@ -42,6 +42,7 @@ class TransformersSettings:
     """What runs in this process."""
 
     model: str  # a folder, or a hub id
+    model_name: str = ""  # what people see; empty: the same as model
     max_model_len: int | None = None
     max_lora_rank: int = 512
     chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
@@ -80,7 +81,7 @@ class TransformersEngine:
     @property
     def base_model(self) -> str:
         """Name or path of the base model, as shown to people."""
-        return self._settings.model
+        return self._settings.model_name or self._settings.model
 
     @property
     def context_window(self) -> int:

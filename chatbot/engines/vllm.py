@@ -50,7 +50,7 @@ class VllmEngine:
     @property
     def base_model(self) -> str:
         """Name or path of the base model, as shown to people."""
-        return self._settings.model
+        return self._settings.model_name or self._settings.model
 
     @property
     def context_window(self) -> int:

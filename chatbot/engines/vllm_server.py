@@ -50,6 +50,7 @@ class VllmSettings:
     model: str  # a folder, or a hub id
     log_path: Path
     state_path: Path  # notes the running process group, for the next start
+    model_name: str = ""  # what people see; empty: the same as model
     url: tuple[str, ...] = ()  # given: these servers are used, and none is started
     api_key: str = ""  # of the servers at url
     max_model_len: int | None = None
