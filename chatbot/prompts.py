@@ -92,6 +92,14 @@ def assistant_message(content: str) -> Message:
     return {"role": "assistant", "content": content}
 
 
+# What is scored to see whether an adapter does anything, at the end of training and at every load.
+# Short, because scoring a prompt costs a row of logits for each token; one user message, because
+# every chat template takes that.
+PROBE_MESSAGES: Final[tuple[Message, ...]] = (
+    base_info_message(BaseInfo("city", "office", "ZERO_WASTE"), "ko"),
+)
+
+
 def prompt_hash(messages: Sequence[Message]) -> str:
     """First 16 hex digits of the sha256 of the messages: which exact prompt was sent."""
     text = json.dumps(list(messages), ensure_ascii=False, sort_keys=True)

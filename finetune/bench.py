@@ -13,6 +13,7 @@ from pathlib import Path
 from feedback_store.records import Run
 from feedback_store.store import Store
 from finetune.adapter_folder import run_adapter_dir
+from finetune.applied import find_mismatch
 from finetune.cases import HeldOutCase, held_out_cases, regression_cases
 from finetune.copies import read_training_answers
 from finetune.evaluate import SILENT, Candidate, EvaluationSettings, Serving, Watch, evaluate
@@ -129,6 +130,8 @@ class Bench:
         finally:
             self.serving.unload(name)
         control.report("gate", "Comparing the candidate with production.", 0.95)
+        if mismatch := find_mismatch(run.result, difference):
+            return candidate, Verdict("fail", (mismatch,))
         candidate = self._add_judgement(candidate, production)
         candidate = _add_training_figures(candidate, run, difference)
         return candidate, decide(candidate, production, thresholds)

@@ -185,6 +185,7 @@ class _Training:
         facts = self._save(trainer)
         return {
             **callback.figures(trainer),
+            **self._measure_probe(trainer),
             "recipe": setup.recipe.to_dict(),
             "schedule": asdict(setup.schedule),
             "hardware": asdict(setup.hardware),
@@ -193,6 +194,18 @@ class _Training:
             "peak_memory_mb": used_memory_mb(),
             "duration_s": round(time.time() - psutil.Process().create_time(), 2),
         }
+
+    def _measure_probe(self, trainer: Any) -> dict[str, float]:
+        """What the server must measure, too, when it applies this adapter. One process only: a
+        sharded model cannot be asked by one rank alone.
+        """
+        if trainer.accelerator.num_processes > 1:
+            return {}
+        from finetune.applied import RESULT_KEY, measure_applied
+
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        kwargs = self._setup.template_kwargs
+        return {RESULT_KEY: measure_applied(model, self._setup.tokenizer, kwargs)}
 
     def _build(self, callback: Any) -> Any:
         from finetune.base_loading import find_stop_ids, load_model

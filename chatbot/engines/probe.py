@@ -10,9 +10,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from chatbot import prompts
 from chatbot.engines.base import AdapterRef, EngineError, Probe
-from chatbot.themes import BaseInfo
 
 # Far below what one training step changes (0.01 and more), far above what is left in float32 when
 # the same text is scored in another batch (1e-6).
@@ -27,12 +25,6 @@ _REFUSED: Final = {
     "lora_bias": "a bias in its LoRA layers",
     "modules_to_save": "fully trained modules (modules_to_save)",
 }
-
-# Short, because scoring a prompt costs a row of logits for each token; one user message, because
-# every chat template takes that.
-PROBE_MESSAGES: Final[tuple[prompts.Message, ...]] = (
-    prompts.base_info_message(BaseInfo("city", "office", "ZERO_WASTE"), "ko"),
-)
 
 
 def compare(

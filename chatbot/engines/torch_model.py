@@ -23,10 +23,9 @@ from transformers.utils.logging import disable_progress_bar
 
 from chatbot.engines.base import AdapterRef, Chunk, EngineError, FinishReason, Sampling
 from chatbot.engines.model_config import find_context_window
-from chatbot.engines.probe import PROBE_MESSAGES
 from chatbot.engines.repetition import goes_round
 from chatbot.engines.transformers import GenerateJob, TransformersSettings
-from chatbot.prompts import Message
+from chatbot.prompts import PROBE_MESSAGES, Message
 
 
 class TorchModel:

@@ -16,10 +16,9 @@ from typing import Any, Final
 import httpx
 
 from chatbot.engines.base import AdapterRef, Chunk, EngineError, FinishReason, Sampling
-from chatbot.engines.probe import PROBE_MESSAGES
 from chatbot.engines.sse import BrokenEvents, SseDecoder
 from chatbot.engines.vllm_server import BASE_NAME, Timeouts
-from chatbot.prompts import Message
+from chatbot.prompts import PROBE_MESSAGES, Message
 
 _FINISH_REASONS: Final[Mapping[str, FinishReason]] = {
     "stop": "stop",

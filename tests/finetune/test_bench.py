@@ -100,6 +100,13 @@ def test_a_candidate_that_cannot_be_served_fails_by_that(
     assert report.answers == ()
 
 
+def test_an_adapter_that_is_served_otherwise_than_trained_fails(store: Store) -> None:
+    run = add_run(store, "r1")
+    run = store.update_run(run.run_id, result={"probe_logprob_diff": 0.9})
+    _, verdict = make_bench(store).judge(run, Thresholds(), Control())
+    assert (verdict.outcome, verdict.reasons[0].code) == ("fail", "differs_from_training")
+
+
 class Dying(FakeServing):
     """An engine that is going down."""
 
