@@ -1,8 +1,9 @@
 """Votes of the arena: kept as feedback on the two answers, so that they become preference pairs,
 and counted into win rates.
 
-A win is a like with the reason "arena_win:<the other version>"; the loser gets the winner's answer
-as its correction, which is what makes a pair of the two.
+The reason "arena_win:<the other version>" marks a win. It is no like, because the loser gets the
+winner's answer as its correction: that makes one pair of the two, and a like would make the same
+answer an example a second time.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def record_vote(chat: ChatService, person_id: str, vote: Vote, left: Turn, right
         _rate_both(chat, person_id, name, rating, left, right)
         return
     winner, loser = (left, right) if vote == "left" else (right, left)
-    chat.rate(winner.turn_id, person_id, "like", (f"arena_win:{loser.adapter}",))
+    chat.rate(winner.turn_id, person_id, None, (f"arena_win:{loser.adapter}",))
     if winner.recommendation and winner.recommendation != loser.recommendation:
         chat.correct(loser.turn_id, person_id, from_dict(winner.recommendation))
     chat.rate(loser.turn_id, person_id, None, (f"arena_loss:{winner.adapter}",))

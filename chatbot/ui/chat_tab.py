@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import gradio as gr
 
@@ -31,6 +31,8 @@ from chatbot.ui.people import Person, require_admin, who
 from feedback_store.errors import StoreError
 
 Updates = dict[Any, Any]
+NUM_LOOKS: Final = 40
+LOOK_S: Final = 0.05
 
 
 class ChatTab:
@@ -237,6 +239,7 @@ class ChatTab:
             self.part.send: gr.update(visible=False),
         }
         shown_info = None
+        num_before = await asyncio.to_thread(self.reader.count_turns, live.conversation_id)
         async for answer in self.live.follow(live):
             updates: Updates = {self.part.live: render_live(answer, person.lang)}
             if answer.conversation_id and answer.conversation_id != state.conversation_id:
@@ -247,7 +250,17 @@ class ChatTab:
                 updates |= self._show_info(shown_info, person)
             if answer.phase != "done":
                 yield updates
+        if live.error and live.error[0] == "stopped":
+            await self._wait_for_turn(live, num_before)
         yield await self._finish(live, state, person)
+
+    async def _wait_for_turn(self, live: LiveAnswer, num_before: int) -> None:
+        """A stopped answer is stored a moment after its end."""
+        for _ in range(NUM_LOOKS):
+            num_turns = await asyncio.to_thread(self.reader.count_turns, live.conversation_id)
+            if num_turns > num_before or not live.base_info:  # it never began
+                return
+            await asyncio.sleep(LOOK_S)
 
     async def _finish(self, live: LiveAnswer, state: OpenChat, person: Person) -> Updates:
         updates = await self._show(state, person)

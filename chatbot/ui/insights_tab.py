@@ -18,6 +18,7 @@ from chatbot.ui.insights_view import (
     CategoryRow,
     InsightsView,
     VersionRow,
+    find_weakest,
     render_insights,
 )
 from chatbot.ui.parts import Parts
@@ -27,7 +28,6 @@ from feedback_store.records import ExampleFilter, Rating, TurnFilter, TurnHit
 NUM_DAYS: Final = 60
 NUM_RECENT: Final = 500  # turns whose times are looked at
 NUM_WORST: Final = 8
-MIN_RATINGS: Final = 5  # fewer say nothing about a category
 
 
 class InsightsTab:
@@ -115,10 +115,3 @@ def _version_row(row: dict[str, Any], recent: Sequence[TurnHit]) -> VersionRow:
         first_token_ms=median(first) if first else None,
         duration_ms=median(durations) if durations else None,
     )
-
-
-def find_weakest(categories: Sequence[CategoryRow]) -> str:
-    """The category with the largest share of dislikes, if any was rated often enough."""
-    rated = [row for row in categories if row.num_likes + row.num_dislikes >= MIN_RATINGS]
-    worst = max(rated, key=lambda r: r.num_dislikes / (r.num_likes + r.num_dislikes), default=None)
-    return worst.category if worst and worst.num_dislikes else ""

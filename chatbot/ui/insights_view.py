@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Final
 
 from chatbot.ui.bar_charts import Day, render_counts, render_days
 from chatbot.ui.cards import option_label, render_info
 from chatbot.ui.i18n import TEXTS, t
 from feedback_store.records import TurnHit
+
+MIN_RATINGS: Final = 5  # fewer say nothing about a category
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,13 @@ class InsightsView:
     categories: Sequence[CategoryRow] = ()
     reasons: Sequence[tuple[str, str, int]] = ()  # code, rating, count
     worst: Sequence[TurnHit] = ()
+
+
+def find_weakest(categories: Sequence[CategoryRow]) -> str:
+    """The category with the largest share of dislikes, if any was rated often enough."""
+    rated = [row for row in categories if row.num_likes + row.num_dislikes >= MIN_RATINGS]
+    worst = max(rated, key=lambda r: r.num_dislikes / (r.num_likes + r.num_dislikes), default=None)
+    return worst.category if worst and worst.num_dislikes else ""
 
 
 def render_insights(view: InsightsView) -> str:

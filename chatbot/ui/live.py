@@ -7,6 +7,7 @@ updates a second however fast the engine is.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ from chatbot.service import (
 from chatbot.themes import BaseInfo
 from feedback_store.errors import StoreError
 from feedback_store.records import Turn
+
+logger = logging.getLogger(__name__)
 
 UPDATE_INTERVAL_S: Final = 0.035
 ENGINE_POLL_S: Final = 0.4
@@ -74,6 +77,7 @@ class LiveAnswers:
         answer = LiveAnswer(request, conversation_id=request.conversation_id)
         self._answers.append(answer)
         answer.task = asyncio.create_task(self._run(answer))
+        answer.task.add_done_callback(lambda task: self._end(answer, task))
         return answer
 
     def find(self, person_id: str, conversation_id: str | None) -> LiveAnswer | None:
@@ -120,15 +124,17 @@ class LiveAnswers:
                     answer.touch()
         except (ChatError, EngineError, StoreError) as error:
             answer.error = (error.code, str(error))
-        except asyncio.CancelledError:
-            answer.error = answer.error or ("stopped", "The answer was stopped.")
-        except Exception as error:
+
+    def _end(self, answer: LiveAnswer, task: asyncio.Task[None]) -> None:
+        """However it ended, also when it was stopped before it began."""
+        if task.cancelled():
+            answer.error = ("stopped", "The answer was stopped.")
+        elif error := task.exception():
+            logger.error("An answer failed", exc_info=error)
             answer.error = ("unexpected", f"The answer failed: {error}")
-            raise
-        finally:
-            answer.phase = "done"
-            self._answers.remove(answer)
-            answer.touch()
+        answer.phase = "done"
+        self._answers.remove(answer)
+        answer.touch()
 
     async def _wait_for_engine(self, answer: LiveAnswer) -> None:
         while (status := self._engine_status()).state == "starting":

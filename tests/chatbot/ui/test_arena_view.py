@@ -1,0 +1,34 @@
+from chatbot.ui.arena_view import ArenaView, Side, render_arena
+from chatbot.ui.arena_votes import Standing
+from tests.chatbot.ui.records import EVIL, make_turn
+
+LEFT = Side(turn=make_turn(turn_id=1, adapter="v0001"))
+RIGHT = Side(turn=make_turn(turn_id=2, adapter="v0002"))
+
+
+def test_the_names_are_hidden_until_the_vote() -> None:
+    before = render_arena(ArenaView("ko", "질문", LEFT, RIGHT))
+    assert "v0001" not in before
+    assert "v0002" not in before
+    assert before.count('data-action="vote"') == 4
+    after = render_arena(ArenaView("ko", "질문", LEFT, RIGHT, vote="left"))
+    assert "v0001" in after
+    assert 'data-action="vote"' not in after
+
+
+def test_there_is_no_vote_before_both_have_answered() -> None:
+    assert "arena-vote" not in render_arena(ArenaView("ko", "질문", LEFT, Side()))
+
+
+def test_a_broken_answer_cannot_be_voted_on() -> None:
+    cut = Side(turn=make_turn(status="truncated", recommendation=None))
+    html = render_arena(ArenaView("ko", "질문", LEFT, cut))
+    assert "arena-vote" not in html
+    assert "끊겼어요" in html
+
+
+def test_standings_name_the_base_model_and_escape_the_question() -> None:
+    html = render_arena(ArenaView("ko", EVIL, LEFT, RIGHT, standings=(Standing("", 3, 1, 2),)))
+    assert "75%" in html
+    assert "기본 모델" in html
+    assert "<img" not in html

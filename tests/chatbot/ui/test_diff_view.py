@@ -1,0 +1,38 @@
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatbot.recommendation import canonical, to_text
+from chatbot.ui.diff_view import mark_differences, to_readable
+from tests.chatbot.ui.records import ANSWER
+
+
+def strip_marks(html: str) -> str:
+    text = re.sub(r"</?(?:del|ins)>", "", html)
+    for code, char in (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&#x27;", "'")):
+        text = text.replace(code, char)
+    return text.replace("&amp;", "&")
+
+
+def test_only_what_differs_is_marked() -> None:
+    left, right = mark_differences("1. 텀블러 챙기기", "텀블러 챙기기")
+    assert left == "<del>1. </del>텀블러 챙기기"
+    assert right == "텀블러 챙기기"
+
+
+def test_markup_in_the_texts_is_escaped() -> None:
+    left, right = mark_differences("<b>a</b>", "<b>c</b>")
+    assert "<b>" not in left + right
+
+
+@given(st.text(max_size=60), st.text(max_size=60))
+def test_without_the_marks_both_texts_are_whole(before: str, after: str) -> None:
+    left, right = mark_differences(before, after)
+    assert strip_marks(left) == before
+    assert strip_marks(right) == after
+
+
+def test_a_recommendation_is_shown_as_people_read_it() -> None:
+    assert to_readable(canonical(ANSWER)) == to_text(ANSWER)
+    assert to_readable("그냥 글") == "그냥 글"
