@@ -29,8 +29,8 @@ def build_parser() -> argparse.ArgumentParser:
         command.add_arguments(sub)
         sub.add_argument("--json", action="store_true", help="print JSON (default: sentences)")
         add_flags(sub, *COMMAND_FLAGS)
-    chat_help = [line for line in chat.format_help().splitlines() if line.startswith(" ")]
-    parser.epilog = "options of chat, which need no command word:\n" + "\n".join(chat_help)
+    options = chat.format_help().partition("show this help message and exit\n")[2]
+    parser.epilog = "options of chat, which needs no command word:\n" + options
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     return parser
 

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 ROOT: Final = Path(__file__).resolve().parent
 PREFIX: Final = "ECOLOOP_"
@@ -68,7 +68,7 @@ class Settings:
     )
     min_examples: int = _setting("learning", 20, "accepted examples needed before a retrain")
     num_cases: int = _setting("learning", 96, "held-out cases of an evaluation")
-    wandb: str = _setting(
+    wandb: Literal["off", "offline", "online"] = _setting(
         "learning", "off", "Weights & Biases tracking", ("off", "offline", "online")
     )
     title: str = _setting("screen", "EcoLoop", "name shown on the page")
@@ -173,10 +173,11 @@ def add_flags(parser: argparse.ArgumentParser, *names: str) -> None:
             )
         else:
             choices = entry.metadata["choices"] or None
-            metavar = (
-                None if choices else type(default).__name__.upper().replace("POSIXPATH", "DIR")
-            )
+            metavar = None if choices else _METAVARS[type(default)]
             parser.add_argument(flag, choices=choices, metavar=metavar, default=None, help=text)
+
+
+_METAVARS: Final = {str: "TEXT", int: "N", float: "X", tuple: "LIST", type(Path()): "DIR"}
 
 
 def _show(value: Any) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from chatbot.engines.base import AdapterRef
 from chatbot.ui.parts import Blocker
@@ -38,6 +39,7 @@ class LearningSettings:
     recipe: str = "balanced"
     min_examples: int = 20
     auto_promote: bool = True
+    tracking: Literal["off", "offline", "online"] = "off"  # Weights & Biases
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
 
 
@@ -163,9 +165,8 @@ class LearningSide:
             evaluation=self._settings.evaluation,
         )
         control = Control(self._on_progress, self._cancel)
-        return retrain(
-            self._store, self._data_dir, self._serving, load_recipe(recipe), settings, control
-        )
+        chosen = replace(load_recipe(recipe), tracking=self._settings.tracking)
+        return retrain(self._store, self._data_dir, self._serving, chosen, settings, control)
 
     def _on_progress(self, progress: LoopProgress) -> None:
         if progress.stage == "done":

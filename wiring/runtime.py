@@ -13,6 +13,7 @@ from feedback_store.errors import StoreError
 from feedback_store.store import Store
 from finetune.adapter_folder import RegistryError
 from finetune.evaluate import EvaluationSettings
+from finetune.runs import recover_runs
 from settings import Settings
 from wiring.engines import build_engine, name_base
 from wiring.learning import LearningSettings, LearningSide
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 RECONCILE_EVERY_S: Final = 60.0
 RETRY_AFTER_S: Final = 2.0
+DAY_S: Final = 24 * 3600.0
 
 
 class Runtime:
@@ -41,18 +43,21 @@ class Runtime:
             store, settings.data_dir, self.serving, _learning_settings(settings), self.is_settled
         )
         self._settled = asyncio.Event()
-        self._keeper: asyncio.Task[None] | None = None
+        self._keepers: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Warm up in the background; returns at once."""
+        await asyncio.to_thread(recover_runs, self.store, self.settings.data_dir)
         await self.engine.start()
-        self._keeper = asyncio.create_task(self._keep_in_step())
+        self._keepers = [asyncio.create_task(self._keep_in_step())]
+        if self.settings.retention_days:
+            self._keepers.append(asyncio.create_task(self._forget_daily()))
 
     async def stop(self, timeout_s: float = 20.0) -> None:
         """End a running retrain, then the engine and all its processes."""
         await asyncio.to_thread(self.learning.stop, timeout_s)
-        if self._keeper is not None:
-            self._keeper.cancel()
+        for keeper in self._keepers:
+            keeper.cancel()
         await self.engine.stop()
 
     def is_settled(self) -> bool:
@@ -97,12 +102,23 @@ class Runtime:
                 pause = RETRY_AFTER_S
             await asyncio.sleep(pause)
 
+    async def _forget_daily(self) -> None:
+        """Delete raw conversations whose time is over; once a day, and at every start."""
+        while True:
+            try:
+                days = self.settings.retention_days
+                await asyncio.to_thread(self.store.apply_retention, days)
+            except StoreError as error:
+                logger.warning("Old conversations could not be deleted: %s", error)
+            await asyncio.sleep(DAY_S)
+
 
 def _learning_settings(settings: Settings) -> LearningSettings:
     return LearningSettings(
         recipe=settings.recipe,
         min_examples=settings.min_examples,
         auto_promote=settings.auto_promote,
+        tracking=settings.wandb,
         evaluation=EvaluationSettings(
             num_cases=settings.num_cases,
             max_tokens=settings.max_tokens,
