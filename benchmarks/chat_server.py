@@ -141,7 +141,7 @@ async def serve(arguments: argparse.Namespace, home: Path) -> None:
             add_turns(store, person_id, arguments.num_turns)
         await engine.start()
         await engine.wait_ready(60)
-        listener = socket.socket()
+        listener = socket.socket(proto=socket.IPPROTO_TCP)  # else asyncio leaves Nagle on: +40 ms
         listener.bind(("127.0.0.1", 0))
         listener.listen(2048)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"

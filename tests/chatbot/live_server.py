@@ -12,7 +12,7 @@ from fastapi import FastAPI
 @asynccontextmanager
 async def serve(app: FastAPI) -> AsyncIterator[str]:
     """The base URL of the app while the block runs."""
-    listener = socket.socket()
+    listener = socket.socket(proto=socket.IPPROTO_TCP)  # else asyncio leaves Nagle on
     listener.bind(("127.0.0.1", 0))
     config = uvicorn.Config(app, log_level="error", lifespan="off", ws="none")
     server = uvicorn.Server(config)
