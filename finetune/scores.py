@@ -32,8 +32,10 @@ class ScoreRequest:
 class Scoring(Protocol):
     """A Serving that can also score given answers."""
 
-    def score(self, requests: Sequence[ScoreRequest]) -> list[float]:
-        """The mean log-probability per token of each completion, end of turn left out."""
+    def score(self, requests: Sequence[ScoreRequest]) -> Sequence[float | None]:
+        """The mean log-probability per token of each completion; None where one cannot be scored,
+        such as one that is too long for the context.
+        """
         ...
 
 
@@ -79,5 +81,6 @@ def score_rows(
         batch = missing[start : start + _BATCH]
         asked = [ScoreRequest(row.messages, row.completion, adapter) for row in batch]
         found = serving.score(asked)
-        scores |= {row.row_id: score for row, score in zip(batch, found, strict=True)}
+        pairs = zip(batch, found, strict=True)
+        scores |= {row.row_id: score for row, score in pairs if score is not None}
     return scores

@@ -115,6 +115,11 @@ class ScriptedEngine:
     async def loaded(self) -> tuple[AdapterRef, ...]:
         return tuple(self.adapters.values())
 
+    async def score(
+        self, messages: Sequence[Message], completion: str, adapter: str | None
+    ) -> float:
+        return -1.0 if adapter is None else -0.5
+
 
 async def _speak(script: Script) -> AsyncIterator[Chunk]:
     loop = asyncio.get_running_loop()

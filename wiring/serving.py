@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 from chatbot.engines.base import AdapterRef, Engine, EngineError, Sampling
 from chatbot.recommendation import json_schema
 from finetune.evaluate import Generated, GenerateRequest
+from finetune.scores import ScoreRequest
 
 _READY_TIMEOUT_S: Final = 600.0
 _NUM_AT_ONCE: Final = 16  # leaves room for the people who chat meanwhile
@@ -55,6 +56,25 @@ class EngineServing:
         """Answer all of them, a few at a time."""
         self.wait_ready()
         return self._wait(self._generate_all(requests))
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[float | None]:
+        """How likely the given answers are, a few at a time; None where the engine refuses one."""
+        self.wait_ready()
+        return self._wait(self._score_all(requests))
+
+    async def _score_all(self, requests: Sequence[ScoreRequest]) -> list[float | None]:
+        places = asyncio.Semaphore(_NUM_AT_ONCE)
+
+        async def score(request: ScoreRequest) -> float | None:
+            async with places:
+                try:
+                    return await self._engine.score(
+                        request.messages, request.completion, request.adapter
+                    )
+                except EngineError:
+                    return None
+
+        return list(await asyncio.gather(*(score(request) for request in requests)))
 
     async def _generate_all(self, requests: Sequence[GenerateRequest]) -> list[Generated]:
         places = asyncio.Semaphore(_NUM_AT_ONCE)

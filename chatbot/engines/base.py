@@ -135,3 +135,9 @@ class Engine(Protocol):
     async def loaded(self) -> tuple[AdapterRef, ...]:
         """Adapters loaded now, without the base."""
         ...
+
+    async def score(
+        self, messages: Sequence[Message], completion: str, adapter: str | None
+    ) -> float:
+        """How likely the model finds this answer: the mean log-probability of its tokens."""
+        ...

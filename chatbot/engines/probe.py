@@ -48,6 +48,14 @@ def compare(
     return probe
 
 
+def mean_of_answer(logprobs: Sequence[float], num_prompt_tokens: int) -> float:
+    """The mean over the tokens after the prompt; the very first token has no log-probability."""
+    answer = logprobs[num_prompt_tokens - 1 :]
+    if not answer:
+        raise EngineError("refused", "The answer to score has no tokens of its own.")
+    return sum(answer) / len(answer)
+
+
 def check_adapter_folder(adapter: AdapterRef, max_lora_rank: int) -> None:
     """Raise EngineError (bad_adapter) for what no engine would serve, with a reason to act on."""
     if not adapter.path.is_absolute() or not adapter.path.is_dir():

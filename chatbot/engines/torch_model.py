@@ -80,13 +80,21 @@ class TorchModel:
             self._base = self._with_adapters.unload()
             self._with_adapters = None
 
-    def score(self, adapter: str | None) -> list[float]:
-        """Log-probabilities of the probe text's tokens."""
-        ids = torch.tensor([self._encode(PROBE_MESSAGES)], device=self._device)
+    def score(
+        self, adapter: str | None, messages: Sequence[Message] = PROBE_MESSAGES
+    ) -> list[float]:
+        """Log-probabilities of the tokens of these messages, the very first one left out. Where the
+        last message is the user's, the beginning of an answer is part of it.
+        """
+        ids = torch.tensor([self._encode(messages)], device=self._device)
         with self._speaking(adapter), torch.inference_mode():
             logits = self._base(input_ids=ids).logits[0, :-1].float()
         chosen = torch.log_softmax(logits, dim=-1).gather(1, ids[0, 1:, None])
         return [float(value) for value in chosen[:, 0]]
+
+    def count_tokens(self, messages: Sequence[Message]) -> int:
+        """Tokens of the prompt, with the beginning of an answer."""
+        return len(self._encode(messages))
 
     def generate(self, job: GenerateJob) -> Iterator[Chunk]:
         """The answer, token by token; ends early when the job is cancelled."""
@@ -144,7 +152,7 @@ class TorchModel:
     def _encode(self, messages: Sequence[Message]) -> list[int]:
         encoded = self._tokenizer.apply_chat_template(
             [dict(message) for message in messages],
-            add_generation_prompt=True,
+            add_generation_prompt=messages[-1]["role"] == "user",
             return_dict=True,
             **self._template_kwargs,
         )

@@ -27,8 +27,8 @@ from chatbot.engines.base import (
 from chatbot.engines.in_flight import InFlight
 from chatbot.engines.loaded import LoadedAdapters
 from chatbot.engines.model_config import find_context_window
-from chatbot.engines.probe import check_adapter_folder, compare
-from chatbot.prompts import Message
+from chatbot.engines.probe import check_adapter_folder, compare, mean_of_answer
+from chatbot.prompts import Message, assistant_message
 
 if TYPE_CHECKING:
     from chatbot.engines.torch_model import TorchModel
@@ -168,6 +168,15 @@ class TransformersEngine:
     async def loaded(self) -> tuple[AdapterRef, ...]:
         """Adapters that answer now, without the base."""
         return self._adapters.refs()
+
+    async def score(
+        self, messages: Sequence[Message], completion: str, adapter: str | None
+    ) -> float:
+        """The mean log-probability of the answer's tokens, its end included."""
+        model, answered = self._ready_model(), (*messages, assistant_message(completion))
+        with self._adapters.answering(adapter), self._in_flight.hold():
+            logprobs = await self._in_thread(lambda: model.score(adapter, answered))
+        return mean_of_answer(logprobs, model.count_tokens(messages))
 
     async def _load_model(self) -> None:
         try:

@@ -130,11 +130,19 @@ class Upstream:
             if error.code not in ("refused", "unknown_adapter"):
                 raise
 
-    async def score(self, adapter: str | None, template_kwargs: Mapping[str, Any]) -> list[float]:
-        """Log-probabilities of the probe text's tokens."""
+    async def score(
+        self,
+        adapter: str | None,
+        template_kwargs: Mapping[str, Any],
+        messages: Sequence[Message] = PROBE_MESSAGES,
+    ) -> list[float]:
+        """Log-probabilities of the tokens of these messages, the very first one left out. Where the
+        last message is the user's, the beginning of an answer is part of it.
+        """
         body = {
             "model": adapter or BASE_NAME,
-            "messages": list(PROBE_MESSAGES),
+            "messages": [{"role": item["role"], "content": item["content"]} for item in messages],
+            "add_generation_prompt": messages[-1]["role"] == "user",
             "max_tokens": 1,
             "temperature": 0.0,
             "prompt_logprobs": 0,
@@ -143,6 +151,19 @@ class Upstream:
         reply = await self._request("POST", "/v1/chat/completions", body, self._timeouts.load_s)
         positions = reply.get("prompt_logprobs") or []
         return [float(next(iter(item.values()))["logprob"]) for item in positions if item]
+
+    async def count_tokens(
+        self, messages: Sequence[Message], template_kwargs: Mapping[str, Any]
+    ) -> int:
+        """Tokens of the prompt, with the beginning of an answer."""
+        body = {
+            "model": BASE_NAME,
+            "messages": [{"role": item["role"], "content": item["content"]} for item in messages],
+            "add_generation_prompt": True,
+            "chat_template_kwargs": dict(template_kwargs),
+        }
+        reply = await self._request("POST", "/tokenize", body, self._timeouts.load_s)
+        return int(reply["count"])
 
     async def stream(self, body: Mapping[str, Any]) -> AsyncGenerator[Chunk]:
         """The answer as it comes; closing the iterator makes the server abort it."""

@@ -23,11 +23,11 @@ from chatbot.engines.base import (
 )
 from chatbot.engines.loaded import LoadedAdapter, LoadedAdapters
 from chatbot.engines.model_config import find_context_window
-from chatbot.engines.probe import check_adapter_folder, compare
+from chatbot.engines.probe import check_adapter_folder, compare, mean_of_answer
 from chatbot.engines.replica import Replica
 from chatbot.engines.upstream import Upstream, build_chat_request
 from chatbot.engines.vllm_server import VllmServer, VllmSettings
-from chatbot.prompts import Message
+from chatbot.prompts import Message, assistant_message
 
 logger = logging.getLogger(__name__)
 _END_GRACE_S: Final = 5.0  # for a server without answers in flight; it took 0.4 s
@@ -142,6 +142,18 @@ class VllmEngine:
     async def loaded(self) -> tuple[AdapterRef, ...]:
         """Adapters that answer now, without the base."""
         return self._adapters.refs()
+
+    async def score(
+        self, messages: Sequence[Message], completion: str, adapter: str | None
+    ) -> float:
+        """The mean log-probability of the answer's tokens, its end included."""
+        kwargs = self._settings.chat_template_kwargs
+        replica = self._least_busy()
+        with self._adapters.answering(adapter), replica.in_flight.hold():
+            begin = await replica.upstream.count_tokens(messages, kwargs)
+            answered = (*messages, assistant_message(completion))
+            logprobs = await replica.upstream.score(adapter, kwargs, answered)
+        return mean_of_answer(logprobs, begin)
 
     def _ready(self) -> list[Replica]:
         return [replica for replica in self._replicas if replica.state == "ready"]
