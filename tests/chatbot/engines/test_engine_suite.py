@@ -57,9 +57,13 @@ class Setup:
 
 
 def _vllm_settings(model: Path, **changes: Any) -> VllmSettings:
-    folder = model.parent
-    paths = {"log_path": folder / f"{model.name}.log", "state_path": folder / f"{model.name}.state"}
-    return VllmSettings(str(model), **paths, **{"max_loras": 2, "max_lora_rank": 8} | changes)
+    defaults = {
+        "log_path": model.parent / f"{model.name}.log",
+        "state_path": model.parent / f"{model.name}.state",
+        "max_loras": 2,
+        "max_lora_rank": 8,
+    }
+    return VllmSettings(str(model), **defaults | changes)
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +182,28 @@ async def test_an_adapter_without_effect_is_refused_and_not_kept(setup: Setup) -
     assert adapter not in await setup.engine.loaded()
     with pytest.raises(EngineError, match="not loaded"):
         await _answer(setup.engine, adapter)
+
+
+async def test_its_own_answer_is_likelier_than_another_and_an_adapter_changes_that(
+    setup: Setup,
+) -> None:
+    own = _text(await _answer(setup.engine))
+    adapter = setup.adapter("scored")
+    await setup.engine.load(adapter)
+    likely = await setup.engine.score(MESSAGES, own, None)
+    assert likely > await setup.engine.score(MESSAGES, own[::-1], None)
+    assert likely != pytest.approx(await setup.engine.score(MESSAGES, own, adapter.name), abs=0.01)
+    with pytest.raises(EngineError):
+        await setup.engine.score(MESSAGES, own, "unknown")
+
+
+@needs_vllm
+async def test_all_engines_find_an_answer_equally_likely(
+    managed: VllmEngine, in_process: TransformersEngine
+) -> None:
+    answer = '{"recommend":"걸어요"}'
+    served = await managed.score(MESSAGES, answer, None)
+    assert served == pytest.approx(await in_process.score(MESSAGES, answer, None), abs=0.01)
 
 
 async def test_an_adapter_for_another_model_is_refused(setup: Setup) -> None:
