@@ -15,7 +15,7 @@ check: setup-check
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check -q .
 	@$(PY) -m mypy
-	@$(PY) -m importlinter.cli lint-imports --no-cache -q
+	@.venv/bin/lint-imports --no-cache > .venv/lint-imports.txt || { cat .venv/lint-imports.txt; exit 1; }
 	@$(PY) -m pytest -q -m "not slow"
 
 format:
