@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 Severity = Literal["error", "warning", "info"]
@@ -23,7 +23,12 @@ class Flag:
 
     def to_dict(self) -> dict[str, Any]:
         """As the store keeps it."""
-        return asdict(self)
+        return {
+            "name": self.name,
+            "severity": self.severity,
+            "evidence": self.evidence,
+            "fix": self.fix,
+        }
 
 
 def quote(text: str, limit: int = 60) -> str:

@@ -47,7 +47,9 @@ _PERSONAL: Final = {
     ),
 }
 
-_MAY_BE_PERSONAL: Final = re.compile(r"[\d@＠①-⑳⓪]")
+_DIGIT: Final = re.compile(r"[\d①-⑳⓪]")
+_TOWN: Final = re.compile(r"[시군구]\s")
+_MIN_DIGITS: Final = 8  # of the shortest phone number
 
 # Whole words where a stem is harmless ("시발점" is a starting point); letters may be spread out.
 _ABUSE: Final = re.compile(
@@ -122,9 +124,17 @@ def find_broken_hangul(text: str) -> str | None:
     return _find(_BROKEN_HANGUL, text) if _MAY_BE_BROKEN.search(text) else None
 
 
+def _may_be_personal(text: str) -> bool:
+    """A quick look that spares most texts the careful one."""
+    if "@" in text or "＠" in text:
+        return True
+    num_digits = len(_DIGIT.findall(text))
+    return num_digits >= _MIN_DIGITS or (num_digits > 0 and _TOWN.search(text) is not None)
+
+
 def find_personal(text: str) -> tuple[str, str] | None:
     """The kind and the piece of a resident number, phone, e-mail, card number or address."""
-    if not _MAY_BE_PERSONAL.search(text):
+    if not _may_be_personal(text):
         return None
     shown = normalize(text)
     for kind, pattern in _PERSONAL.items():

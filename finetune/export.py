@@ -1,0 +1,99 @@
+"""A frozen dataset as a folder that `datasets.load_dataset` reads, with a card that says what it
+is.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from finetune.dataset import SPLITS
+from finetune.dataset_diff import read_manifest, verify_dataset
+
+ExportKind = Literal["jsonl", "parquet"]
+CARD: Final = "README.md"
+_BATCH: Final = 1_000
+
+
+def _read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            yield json.loads(line)
+
+
+def _write_parquet(source: Path, target: Path) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    messages = pyarrow.list_(
+        pyarrow.struct([("role", pyarrow.string()), ("content", pyarrow.string())])
+    )
+    schema = pyarrow.schema(
+        [("prompt", messages), ("completion", messages), ("example_id", pyarrow.int64())]
+    )
+    rows = _read_rows(source)
+    with parquet.ParquetWriter(target, schema, compression="zstd") as writer:
+        while batch := list(islice(rows, _BATCH)):
+            writer.write_table(pyarrow.Table.from_pylist(batch, schema=schema))
+
+
+def _table(title: str, counts: Mapping[str, int]) -> str:
+    rows = "\n".join(f"| {name or '(not named)'} | {count:,} |" for name, count in counts.items())
+    return f"| {title} | examples |\n|---|---|\n{rows}\n"
+
+
+def _front_matter(manifest: Mapping[str, Any], kind: ExportKind, splits: list[str]) -> str:
+    files = "\n".join(f"  - split: {split}\n    path: data/{split}.{kind}" for split in splits)
+    languages = "\n".join(f"- {lang}" for lang in manifest["counts"].get("lang", {}))
+    return (
+        f"---\nlanguage:\n{languages}\ntask_categories:\n- text-generation\n"
+        f"configs:\n- config_name: default\n  data_files:\n{files}\n---\n"
+    )
+
+
+def _describe(manifest: Mapping[str, Any]) -> str:
+    """The card's text: where the rows come from, how they were split, what was left out."""
+    counts = manifest["counts"]
+    left_out = manifest["left_out"]
+    parts = [
+        f"# Dataset {manifest['dataset_id']}\n",
+        "Conversational prompt/completion rows for supervised fine-tuning. Every row was accepted "
+        "by a named person; every answer is the canonical text that the model is served with.\n",
+        f"{manifest['num_train']:,} training and {manifest['num_validation']:,} validation rows "
+        f"from {manifest['num_conversations']:,} conversations. The split goes by a hash of the "
+        "conversation, so a row never moves from validation to training in a later version.\n",
+        _table("category", counts.get("category", {})),
+        _table("language", counts.get("lang", {})),
+        _table("source", counts.get("source", {})),
+    ]
+    if left_out:
+        parts.append(_table("left out because", left_out))
+    settings = json.dumps(manifest["settings"], sort_keys=True)
+    hashes = "\n".join(f"- `{name}`: {f['sha256']}" for name, f in manifest["files"].items())
+    parts.append(f"Settings: `{settings}`\n\nsha256 of the frozen files:\n\n{hashes}\n")
+    return "\n".join(parts)
+
+
+def export_dataset(dataset_dir: Path, out_dir: Path, kind: ExportKind = "jsonl") -> Path:
+    """Write the splits and a data card; the folder may be given to `datasets.load_dataset`.
+
+    Raises DatasetError where the dataset is not what was frozen.
+    """
+    verify_dataset(dataset_dir)
+    manifest = read_manifest(dataset_dir)
+    folder = out_dir / "data"
+    folder.mkdir(parents=True, exist_ok=True)
+    splits = [split for split in SPLITS if manifest[f"num_{split}"]]
+    for split in splits:
+        source, target = dataset_dir / f"{split}.jsonl", folder / f"{split}.{kind}"
+        if kind == "parquet":
+            _write_parquet(source, target)
+        else:
+            shutil.copyfile(source, target)
+    card = _front_matter(manifest, kind, splits) + _describe(manifest)
+    (out_dir / CARD).write_text(card, encoding="utf-8")
+    return out_dir
