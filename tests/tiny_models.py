@@ -9,6 +9,7 @@ hub, the one that needs a cure before it loads.
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,6 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from safetensors.numpy import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from chatbot import prompts, themes
@@ -71,7 +71,7 @@ def build_model(folder: Path, kind: Kind = "llama", shape: Shape | None = None) 
     _write_json(folder / "config.json", _config(kind, shape))
     rng = np.random.default_rng(7)
     weights = {name: _random(rng, dims) for name, dims in _tensors(kind, shape)}
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    _save(weights, folder / "model.safetensors")
     return folder
 
 
@@ -92,7 +92,7 @@ def build_adapter(folder: Path, model: Path, lora: LoraShape | None = None, seed
         out_features, in_features = dims
         weights[f"{path}.{module}.lora_A.weight"] = _random(rng, (lora.r, in_features), lora.scale)
         weights[f"{path}.{module}.lora_B.weight"] = _random(rng, (out_features, lora.r), lora.scale)
-    save_file(weights, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    _save(weights, folder / "adapter_model.safetensors")
     _write_json(folder / "adapter_config.json", _adapter_config(model, lora, sorted(targets)))
     return folder
 
@@ -243,6 +243,25 @@ def _random(
         return np.ones(dims, dtype=np.float32)
     scale = 2.0 / dims[-1] ** 0.5 if scale is None else scale / dims[-1] ** 0.5
     return rng.normal(0.0, scale, dims).astype(np.float32)
+
+
+def _save(weights: Weights, path: Path) -> None:
+    """The safetensors format: the header's length, a JSON header, the numbers one after another.
+
+    By hand, because the fast tests run where neither torch nor safetensors is installed.
+    """
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    offset = 0
+    for name, values in weights.items():
+        end = offset + values.nbytes
+        header[name] = {"dtype": "F32", "shape": values.shape, "data_offsets": [offset, end]}
+        offset = end
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for values in weights.values():
+            file.write(values.tobytes())
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:

@@ -27,7 +27,7 @@ from chatbot.engines.probe import check_adapter_folder, compare, mean_of_answer
 from chatbot.engines.replica import Replica
 from chatbot.engines.upstream import Upstream, build_chat_request
 from chatbot.engines.vllm_server import VllmServer, VllmSettings
-from chatbot.prompts import Message, assistant_message
+from chatbot.prompts import PROBE_MESSAGES, Message, assistant_message
 
 logger = logging.getLogger(__name__)
 _END_GRACE_S: Final = 5.0  # for a server without answers in flight; it took 0.4 s
@@ -185,19 +185,31 @@ class VllmEngine:
         models = await replica.upstream.models()
         lengths = [model.max_model_len for model in models if model.max_model_len]
         self._context_window = min(lengths, default=self._context_window)
-        if self._settings.url:
-            await self._adopt([(model.name, model.root) for model in models if model.is_adapter])
+        if replica.server:
+            await self._warm_up(replica.upstream)
+        else:
+            self._adopt(
+                [AdapterRef(item.name, Path(item.root)) for item in models if item.is_adapter]
+            )
         async with self._loading:
             self._adapters.lost.clear()
             for known in self._adapters.all():
                 await self._bring_back(known, replica)
 
-    async def _adopt(self, served: Sequence[tuple[str, str]]) -> None:
+    async def _warm_up(self, upstream: Upstream) -> None:
+        """One token under a schema: the tables for it took 0.5 s of the first answer."""
+        kwargs, schema = self._settings.chat_template_kwargs, {"type": "string"}
+        body = build_chat_request(PROBE_MESSAGES, None, Sampling(max_tokens=1), schema, kwargs)
+        with suppress(EngineError):  # what is wrong will be said to whoever asks first
+            async for _ in upstream.stream(body):
+                pass
+
+    def _adopt(self, served: Sequence[AdapterRef]) -> None:
         """Adapters that a server at a URL has from an earlier run of ours."""
         known = {ref.name for ref in self._adapters.refs()}
-        for name, root in served:
-            if name not in known and Path(root).is_absolute():
-                self._adapters.add(AdapterRef(name, Path(root)), Probe(0.0, 0))
+        for ref in served:
+            if ref.name not in known and ref.path.is_absolute() and ref.path.is_dir():
+                self._adapters.add(ref, Probe(0.0, 0))
 
     async def _bring_back(self, known: LoadedAdapter, replica: Replica) -> None:
         try:
