@@ -230,7 +230,7 @@ def is_changing(record: Record, at: float) -> bool:
 
 
 def summarize(record: Record, references: dict[tuple[str, BaseInfo], str]) -> dict[str, float]:
-    """The figures of the promise."""
+    """The figures of the promise. told_apart: of a version's answers, those that no other gives."""
     usual = [gap for at, gap in record.gaps if not is_changing(record, at)]
     during = [gap for at, gap in record.gaps if is_changing(record, at)]
     waits = []
@@ -239,8 +239,10 @@ def summarize(record: Record, references: dict[tuple[str, BaseInfo], str]) -> di
         waits.append(min(firsts) - at if firsts else float("inf"))
     ended = [said for said in record.said if said.turn is not None]
     truncated = sum(said.turn.status == "truncated" for said in ended if said.turn)
+    texts = list(references.values())
     return {
         "answers": len(record.said),
+        "told_apart": sum(texts.count(text) == 1 for text in texts) / len(texts),
         "swaps": len(record.promoted) + len(record.rollback_s),
         "failed": sum(bool(said.error) for said in record.said) - truncated,
         "truncated": truncated,

@@ -60,7 +60,7 @@ class Bench:
 
     def evaluate_base(self, exam: Exam, watch: Watch = SILENT) -> Report:
         """The report of the base model. What it answers is kept in the data folder."""
-        path = _base_report_path(self.data_dir, self.serving.base_model)
+        path = base_report_path(self.data_dir, self.serving.base_model)
         known = _read_report(path)
         report = self._evaluate(Candidate(None, known.answers if known else ()), exam, known, watch)
         _write_report(path, report)
@@ -167,9 +167,15 @@ def _keep_training_figures(report: Report, stored: Report) -> Report:
     return replace(report, metrics=(*report.metrics, *kept))
 
 
-def _base_report_path(data_dir: Path, base_model: str) -> Path:
+def base_report_path(data_dir: Path, base_model: str) -> Path:
+    """Where the answers of a base model are remembered."""
     key = sha256(base_model.encode()).hexdigest()[:16]
     return data_dir / "reports" / f"base-{key}.json"
+
+
+def read_base_report(data_dir: Path, base_model: str) -> Report | None:
+    """What the base model answered when it was evaluated last; None where it never was."""
+    return _read_report(base_report_path(data_dir, base_model))
 
 
 def _read_report(path: Path) -> Report | None:

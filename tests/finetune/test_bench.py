@@ -13,7 +13,7 @@ from chatbot.prompts import Message, base_info_message, system_message
 from chatbot.recommendation import canonical
 from chatbot.themes import BaseInfo
 from feedback_store.store import Store
-from finetune.bench import Bench
+from finetune.bench import Bench, base_report_path, read_base_report
 from finetune.evaluate import Cancelled, EvaluationSettings
 from finetune.gate import Thresholds
 from finetune.judge import JudgeError
@@ -44,13 +44,15 @@ def test_the_base_is_asked_once_and_remembered(store: Store) -> None:
     again = bench.evaluate_production(bench.make_exam())
     assert len(serving.asked) == 128
     assert (again.answers, again.metrics) == (first.answers, first.metrics)
+    assert read_base_report(store.data_dir, "starter") == again
+    assert read_base_report(store.data_dir, "kanana") is None
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[1]", '{"answers": 3}', '{"adapter": ""}'])
 def test_a_damaged_memory_of_the_base_costs_time_only(store: Store, damage: str) -> None:
     bench = make_bench(store)
     first = bench.evaluate_production(bench.make_exam())
-    remembered = next((store.data_dir / "reports").glob("base-*.json"))
+    remembered = base_report_path(store.data_dir, "starter")
     remembered.write_text(damage)
     assert bench.evaluate_production(bench.make_exam()).answers == first.answers
 
