@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -26,6 +26,7 @@ from finetune.dataset import DatasetSettings, is_validation
 from finetune.flags import Flag, quote
 from finetune.held_out import HELD_OUT
 from finetune.near_duplicates import SignatureBook
+from finetune.people_checks import check_people
 
 MIN_EXAMPLES: Final = 50  # LIBRARIES: supervised training is offered from here on
 MIN_FOR_SHARES: Final = 20  # below that a share says nothing
@@ -37,7 +38,13 @@ _WRITERS: Final = 16  # threads, so that the store's commits are shared
 _SHARE: Final = DatasetSettings().validation_share
 NUM_CELLS: Final = len(LOCATIONS) * len(WORK_TYPES) * len(CATEGORIES)
 ROW_FLAGS: Final = frozenset(
-    {"near_duplicate", "answer_of_another_prompt", "contradicting_answers"}
+    {
+        "near_duplicate",
+        "answer_of_another_prompt",
+        "contradicting_answers",
+        "burst",
+        "repeated_phrase",
+    }
 )
 
 
@@ -240,7 +247,8 @@ def check_examples(
 def check_set(store: Store, settings: CheckSettings = DEFAULT_CHECKS) -> SetReport:
     """Look at all training examples that are not excluded."""
     everything = store.iter_examples(ExampleFilter(purpose="train"))
-    return check_examples((e for e in everything if e.state != "excluded"), settings)
+    report = check_examples((e for e in everything if e.state != "excluded"), settings)
+    return replace(report, row_flags={**report.row_flags, **check_people(store)})
 
 
 def write_row_flags(store: Store, report: SetReport) -> int:
