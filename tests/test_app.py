@@ -1,0 +1,109 @@
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import app
+from feedback_store.store import Store
+from finetune.starter_corpus import write_examples
+
+ROOT = Path(app.__file__).parent
+
+
+def run_app(*words, timeout=60):
+    return subprocess.run(
+        [sys.executable, "app.py", *map(str, words)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def test_flags_alone_mean_chat():
+    assert app.parse(["--share"]).command == "chat"
+    assert app.parse([]).command == "chat"
+    assert app.parse(["versions", "--json"]).command == "versions"
+
+
+def test_help_explains_every_command_and_every_option_of_chat():
+    text = app.build_parser().format_help()
+    for word in ("chat", "retrain", "import", "rollback", "backup", "restore", "doctor"):
+        assert f"\n    {word}" in text
+    for words in ("--share", "--port", "default: 7860", "--engine", "--data-dir"):
+        assert words in text
+
+
+def test_a_missing_model_folder_is_a_sentence(tmp_path):
+    result = run_app("--model", tmp_path / "nowhere", "--data-dir", tmp_path / "data")
+    assert result.returncode == 1
+    assert "There is no model folder" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_port_in_use_is_a_sentence(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        result = run_app("--port", port, "--data-dir", tmp_path / "data")
+    assert result.returncode == 1
+    assert f"Port {port} is in use" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_second_process_is_refused_within_a_second_by_name_and_pid(tmp_path):
+    import os
+
+    with Store.open(tmp_path):
+        result = run_app("--data-dir", tmp_path)
+    assert result.returncode == 1
+    assert str(os.getpid()) in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_retrain_with_too_few_examples_says_so_without_starting_an_engine(tmp_path):
+    result = run_app("retrain", "--data-dir", tmp_path)
+    assert result.returncode == 1
+    assert "0 examples are accepted; a retrain needs at least 20." in result.stdout
+    assert "Starting the engine" not in result.stdout
+
+
+def test_rows_are_imported_once_and_frozen_into_a_dataset(tmp_path):
+    path, data_dir = tmp_path / "rows.jsonl", tmp_path / "data"
+    write_examples(path, 30)
+    first = run_app("import", path, "--accept", "--data-dir", data_dir)
+    assert "30 rows: 30 new examples" in first.stdout
+    assert "30 accepted" in first.stdout
+    again = run_app("import", path, "--accept", "--data-dir", data_dir)
+    assert "0 new examples" in again.stdout
+    assert "30 known" in again.stdout
+    frozen = run_app("dataset", "--data-dir", data_dir)
+    assert frozen.returncode == 0, frozen.stdout
+    assert "rows to train on" in frozen.stdout
+
+
+def test_a_backup_is_restored(tmp_path):
+    path, data_dir = tmp_path / "rows.jsonl", tmp_path / "data"
+    write_examples(path, 5)
+    run_app("import", path, "--data-dir", data_dir)
+    saved = run_app("backup", "--to", tmp_path / "backups", "--data-dir", data_dir)
+    assert saved.returncode == 0, saved.stderr
+    backup = next((tmp_path / "backups").glob("*.db"))
+    (data_dir / "ecoloop.db").unlink()
+    restored = run_app("restore", backup, "--data-dir", data_dir)
+    assert "5 examples" in restored.stdout
+    examined = run_app("doctor", "--data-dir", data_dir)
+    assert examined.returncode == 0, examined.stdout
+
+
+def test_opening_the_page_imports_no_heavy_library():
+    code = (
+        "import sys, wiring.server; "
+        "print(sorted({'torch', 'transformers', 'peft', 'trl', 'vllm'} & set(sys.modules)))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.stdout.strip() == "[]", result.stderr
