@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 
 from chatbot.api import build_api
+from chatbot.base_models import BaseModel
 from chatbot.engines.base import Sampling
 from chatbot.guards import GuardSettings, install_guards
 from chatbot.identity import AccessSettings, Identity, hash_password, load_secret
@@ -83,11 +84,13 @@ def make_access(settings: Settings, say: Callable[[str], None]) -> AccessSetting
 class Application:
     """One life of the served application: everything it holds, and the order of its end."""
 
-    def __init__(self, settings: Settings, store: Store, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, base: BaseModel, say: Callable[[str], None]
+    ) -> None:
         self.settings = settings
         self.store = store
         self.say = say
-        self.runtime = Runtime(settings, store, find_base_model(settings))
+        self.runtime = Runtime(settings, store, base)
         self.chat = ChatService(
             store,
             self.runtime.engine,
@@ -154,8 +157,9 @@ def _chat_settings(settings: Settings) -> ChatSettings:
 async def serve(settings: Settings, say: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM. Raises SettingsError before anything is started."""
     with Store.open(settings.data_dir) as store:
+        base = find_base_model(settings)
         listening = bind(settings.host, settings.port)
-        application = Application(settings, store, say)
+        application = Application(settings, store, base, say)
         server = uvicorn.Server(
             uvicorn.Config(
                 application.build(),
