@@ -202,22 +202,33 @@ def _cure(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _cured_copy(model: BaseModel, work_dir: Path) -> Path:
+    """Links to the files and a changed config.json. What is right already is left alone, because
+    the server and a training run may both be reading it.
+    """
     source = Path(model.path_or_hub_id)
     target = work_dir.resolve() / f"{source.parent.name}--{source.name}"
     target.mkdir(parents=True, exist_ok=True)
     for path in sorted(source.iterdir()):
-        link = target / path.name
-        if path.name == "config.json" or path.is_dir():
-            continue
-        link.unlink(missing_ok=True)
-        try:
-            link.symlink_to(path.resolve())
-        except OSError:  # Windows without the right to link
-            link.hardlink_to(path.resolve())
+        if path.name != "config.json" and not path.is_dir():
+            _link(target / path.name, path.resolve())
     config = read_config(source) | dict(model.config_override)
     text = json.dumps(config, ensure_ascii=False, indent=2)
-    (target / "config.json").write_text(text, encoding="utf-8")
+    written = target / "config.json"
+    if not written.exists() or written.read_text(encoding="utf-8") != text:
+        temporary = target / "config.json.new"
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(written)
     return target
+
+
+def _link(link: Path, file: Path) -> None:
+    if link.exists() and link.samefile(file):
+        return
+    link.unlink(missing_ok=True)
+    try:
+        link.symlink_to(file)
+    except OSError:  # Windows without the right to link
+        link.hardlink_to(file)
 
 
 def _download(model: BaseModel) -> BaseModel:

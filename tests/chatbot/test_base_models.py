@@ -71,7 +71,9 @@ def test_kanana_gets_a_config_that_loads_beside_links_to_its_files(tmp_path: Pat
     assert config["head_dim"] == 32
     assert json.loads((folder / "config.json").read_text())["model_type"] == "llama"
     assert (target / "model.safetensors").resolve() == folder / "model.safetensors"
+    written_at = {path: path.lstat().st_mtime_ns for path in target.iterdir()}
     assert prepare(resolve(str(folder)), tmp_path / "work") == cured
+    assert {path: path.lstat().st_mtime_ns for path in target.iterdir()} == written_at
 
 
 def test_qwen3_answers_without_thinking_aloud(tmp_path: Path) -> None:
