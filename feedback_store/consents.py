@@ -10,6 +10,7 @@ from feedback_store.rows import from_row, insert, now, to_row
 from feedback_store.sqlite import Connection, fetch_all, fetch_one
 
 # Without an answer, chats are kept (until retention ends) and never used for training.
+CONSENT_WITHDRAWN: Final = "consent withdrawn"  # decided_by of examples excluded for it
 DEFAULTS: Final = {"keep": True, "train": False}
 
 
@@ -49,7 +50,7 @@ def _exclude_examples(connection: Connection, person_id: str, conversation_id: s
         "AND (? IS NULL OR conversation_id = ?) AND state <> 'excluded'",
         (person_id, conversation_id, conversation_id),
     )
-    changes = {"state": "excluded", "decided_by": "consent withdrawn"}
+    changes = {"state": "excluded", "decided_by": CONSENT_WITHDRAWN}
     for row in rows:
         decide_example(connection, row["example_id"], changes)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from chatbot.recommendation import Recommendation, RecommendationError, canonical, from_dict
+from feedback_store.consents import CONSENT_WITHDRAWN
 from feedback_store.records import (
     Conversation,
     Example,
@@ -23,6 +24,7 @@ from finetune.checks import DEFAULT_CHECKS, CheckSettings, check_example
 from finetune.fixes import Fix as Fix  # the screen takes both from here
 from finetune.fixes import suggest_fix as suggest_fix
 from finetune.flags import Flag
+from finetune.redaction import redact_example
 from finetune.repair import repair
 
 COLLECTOR: Final = "feedback"  # decided_by of what collecting withdrew or put back
@@ -115,7 +117,8 @@ class _Collector:
 
     def collect(self, turn: Turn, feedback: Feedback, conversation: Conversation) -> None:
         """Make the queue say what this feedback says."""
-        wanted = to_example(turn, feedback, conversation)
+        found = to_example(turn, feedback, conversation)
+        wanted = found and redact_example(found)
         if wanted is None and feedback.rating:
             self.num_unusable += 1
         if wanted and not conversation.may_train:
@@ -156,7 +159,7 @@ class _Collector:
 
 
 def _was_withdrawn(example: Example) -> bool:
-    return example.state == "excluded" and example.decided_by == COLLECTOR
+    return example.state == "excluded" and example.decided_by in (COLLECTOR, CONSENT_WITHDRAWN)
 
 
 def _is_untouched(example: Example) -> bool:

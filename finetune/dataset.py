@@ -25,6 +25,7 @@ from chatbot.prompts import base_info_message, system_message
 from chatbot.themes import CATEGORIES, LOCATIONS, WORK_TYPES, BaseInfo
 from feedback_store.records import Conversation, Dataset, Example, ExampleFilter
 from feedback_store.store import Store
+from finetune.redaction import redact_example
 
 MANIFEST: Final = "manifest.json"
 MANIFEST_FORMAT: Final = 1
@@ -72,7 +73,7 @@ class _Tally:
     conversations: set[int] = field(default_factory=set)
     counts: dict[str, Counter[str]] = field(default_factory=dict)
     left_out: Counter[str] = field(default_factory=Counter)
-    num_pairs: int = 0
+    num_redacted: int = 0
 
     def add(self, example: Example, split: str) -> None:
         """Count one row."""
@@ -132,10 +133,13 @@ class _Selection:
         return self._refuse_feedback(example) if example.source == "feedback" else None
 
     def _refuse_feedback(self, example: Example) -> str | None:
+        """A conversation that is gone was removed by age; who withdraws consent or asks to be
+        forgotten takes the examples along.
+        """
         conversation = self._conversation(example.conversation_id)
-        if conversation is None or not conversation.may_train:
+        if conversation and not conversation.may_train:
             return "no_consent"
-        if conversation.origin != "studio":
+        if conversation is None or conversation.origin != "studio":
             if self._rows_of[example.person_id] >= self._settings.max_rows_per_person:
                 return "too_many_of_one_person"
             self._rows_of[example.person_id] += 1
@@ -206,6 +210,9 @@ def _write_rows(
         is_kept = _hash_number(example.conversation_id) in kept
         is_held = is_kept or is_validation(example.conversation_id, settings.validation_share)
         split = "validation" if is_held else "train"
+        redacted = redact_example(example)
+        tally.num_redacted += redacted is not example
+        example = redacted
         files[split].write(to_row(example))
         tally.add(example, split)
         if example.rejected and split == "train":
@@ -245,6 +252,7 @@ def _make_manifest(
         **content,
         "num_train": len(tally.rows["train"]),
         "num_validation": len(tally.rows["validation"]),
+        "num_redacted": tally.num_redacted,
         "num_pairs": files[PAIRS_FILE]["num_rows"],
         "num_conversations": len(tally.conversations),
         "counts": {name: dict(sorted(count.items())) for name, count in tally.counts.items()},

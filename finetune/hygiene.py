@@ -48,7 +48,7 @@ _PERSONAL: Final = {
 }
 
 _DIGIT: Final = re.compile(r"[\d①-⑳⓪]")
-_TOWN: Final = re.compile(r"[시군구]\s")
+_TOWN: Final = re.compile(r"[시군구]\s|\d동\s?\d")
 _MIN_DIGITS: Final = 8  # of the shortest phone number
 
 # Whole words where a stem is harmless ("시발점" is a starting point); letters may be spread out.
@@ -124,7 +124,7 @@ def find_broken_hangul(text: str) -> str | None:
     return _find(_BROKEN_HANGUL, text) if _MAY_BE_BROKEN.search(text) else None
 
 
-def _may_be_personal(text: str) -> bool:
+def may_be_personal(text: str) -> bool:
     """A quick look that spares most texts the careful one."""
     if "@" in text or "＠" in text:
         return True
@@ -134,7 +134,7 @@ def _may_be_personal(text: str) -> bool:
 
 def find_personal(text: str) -> tuple[str, str] | None:
     """The kind and the piece of a resident number, phone, e-mail, card number or address."""
-    if not _may_be_personal(text):
+    if not may_be_personal(text):
         return None
     shown = normalize(text)
     for kind, pattern in _PERSONAL.items():

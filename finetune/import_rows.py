@@ -13,6 +13,7 @@ from chatbot.themes import detect_lang
 from feedback_store.records import NewExample
 from finetune.checks import DEFAULT_CHECKS, CheckSettings, check_example
 from finetune.encodings import undo_misdecoding
+from finetune.hygiene import find_personal, mask_personal
 from finetune.repair import repair
 from finetune.row_mapping import ColumnMapping, Messages, RowError, RowParts, map_row
 from finetune.source_files import SourceRow
@@ -69,6 +70,13 @@ def _complete_prompt(messages: Messages, lang: str) -> Messages:
     return ({"role": ours["role"], "content": ours["content"]}, *messages)
 
 
+def _mask_prompt(messages: Messages) -> Messages:
+    """Personal data masked: a curator can change an answer, but not a prompt."""
+    if not any(find_personal(message["content"]) for message in messages):
+        return messages
+    return tuple({**m, "content": mask_personal(m["content"])} for m in messages)
+
+
 def _read_answer(answer: str) -> tuple[str, tuple[str, ...]]:
     """The canonical answer and what was repaired; the text itself where that is not certain."""
     repaired = repair(answer)
@@ -83,6 +91,10 @@ def make_example(parts: RowParts, source: str, checks: CheckSettings) -> NewExam
     repairs = ["encoding"] if (answer, messages) != (parts.answer, parts.messages) else []
     completion = answer.strip()
     rejected = undo_misdecoding(parts.rejected).strip() if parts.rejected else None
+    masked = _mask_prompt(messages)
+    if masked != messages:
+        messages = masked
+        repairs.append("masked_prompt")
     if checks.answer_format == "recommendation":
         completion, names = _read_answer(answer)
         messages = _complete_prompt(messages, detect_lang(completion))

@@ -83,7 +83,20 @@ def test_consent_given_later_brings_the_example_and_consent_withdrawn_takes_it_b
     store.set_consent("person-1", kind="train", granted=True)
     assert collect_feedback(store).num_new == 1
     store.set_consent("person-1", kind="train", granted=False)
-    assert collect_feedback(store).num_withdrawn == 1
+    assert collect_feedback(store).num_without_consent == 1
+    assert states(store) == [("train", "excluded", ANSWER.recommend)]
+    store.set_consent("person-1", kind="train", granted=True)
+    assert collect_feedback(store).num_new == 1
+    assert states(store) == [("train", "pending", ANSWER.recommend)]
+
+
+def test_a_conversation_that_may_not_be_used_takes_its_pending_example_back(
+    store: Store, turn_id: int
+) -> None:
+    rate(store, turn_id, "like")
+    collect_feedback(store)
+    store.update_conversation("c1", may_train=False)
+    assert collect_feedback(store).num_without_consent == 1
     assert states(store) == [("train", "excluded", ANSWER.recommend)]
 
 

@@ -195,13 +195,17 @@ def test_a_question_of_a_regression_case_is_not_trained_on_elsewhere(store: Stor
     assert [row["example_id"] for row in read_rows(dataset.path, "train")] == [4]
 
 
-def test_consent_withdrawn_after_acceptance_keeps_the_row_out(store: Store) -> None:
-    add_conversation(store)
+def test_without_consent_even_an_accepted_row_stays_out(store: Store) -> None:
+    add_conversation(store, may_train=False)
     feedback_example(store, "c1", 1)
-    store.set_consent("person-1", kind="train", granted=False)
     accept(store, [numbered(2)])
     dataset = freeze_dataset(store, store.data_dir)
     assert dataset.manifest["left_out"] == {"no_consent": 1}
+
+
+def test_an_accepted_row_outlives_its_conversation(store: Store) -> None:
+    accept(store, [numbered(1, source="feedback", conversation_id="removed by age")])
+    assert freeze_dataset(store, store.data_dir).num_train == 1
 
 
 def test_one_anonymous_person_fills_only_five_rows(store: Store) -> None:
