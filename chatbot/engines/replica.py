@@ -21,7 +21,6 @@ from chatbot.engines.vllm_server import VllmServer, VllmSettings
 logger = logging.getLogger(__name__)
 
 _POLL_S: Final = 0.2  # a process is looked at this often
-_HEALTH_EVERY_S: Final = 5.0
 _HUNG_AFTER_S: Final = 60.0  # without health: a busy server answers late, a hung one never
 _MAX_BACKOFF_S: Final = 60.0
 _MAX_FAILED_STARTS: Final = 3
@@ -66,11 +65,12 @@ class Replica:
         self._set("stopped", "The engine is stopped.")
 
     async def _watch(self) -> None:
-        failed_starts, backoff_s = 0, 1.0
+        every_s = self._settings.timeouts.health_every_s
+        failed_starts, backoff_s = 0, self._settings.timeouts.backoff_s
         while True:
             try:
                 await self._become_ready()
-                failed_starts, backoff_s = 0, 1.0
+                failed_starts, backoff_s = 0, self._settings.timeouts.backoff_s
                 await self._wait_for_trouble()
             except EngineError as error:
                 logger.warning("The engine is not ready: %s", error)
@@ -84,7 +84,7 @@ class Replica:
                 self._set("failed", f"The engine cannot be started: {error}")
                 return
             await asyncio.sleep(backoff_s)
-            backoff_s = min(2 * backoff_s, _MAX_BACKOFF_S if self.server else _HEALTH_EVERY_S)
+            backoff_s = min(2 * backoff_s, _MAX_BACKOFF_S if self.server else every_s)
 
     async def _become_ready(self) -> None:
         if self.server:
@@ -111,7 +111,7 @@ class Replica:
         while True:
             await asyncio.sleep(_POLL_S)
             self._raise_if_ended("stopped")
-            if loop.time() - checked_at < _HEALTH_EVERY_S:
+            if loop.time() - checked_at < self._settings.timeouts.health_every_s:
                 continue
             if await self.upstream.is_healthy():
                 healthy_at = loop.time()

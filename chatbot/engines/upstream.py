@@ -97,6 +97,10 @@ class Upstream:
     async def models(self) -> list[ServedModel]:
         """The base and the adapters that the server knows."""
         reply = await self._request("GET", "/v1/models", None, self._timeouts.health_s)
+        if not isinstance(reply.get("data"), list):
+            raise EngineError(
+                "refused", f"{self.url} does not answer as a vLLM server does. Check the URL."
+            )
         return [
             ServedModel(
                 name=str(item["id"]),
@@ -215,7 +219,8 @@ class Upstream:
 
     async def _request(
         self, method: str, path: str, body: Mapping[str, Any] | None, timeout_s: float
-    ) -> Any:
+    ) -> dict[str, Any]:
+        """The JSON object that came, or an empty one where the server says it in other ways."""
         try:
             async with asyncio.timeout(timeout_s):
                 response = await self._client.request(method, path, json=body)
@@ -226,9 +231,10 @@ class Upstream:
         if response.status_code != 200:
             raise _status_error(response.status_code, response.text)
         try:
-            return response.json() if "json" in response.headers.get("content-type", "") else None
-        except ValueError as error:
-            raise _transport_error(error) from error
+            value = response.json()
+        except ValueError:
+            return {}
+        return value if isinstance(value, dict) else {}
 
     async def _serves(self, adapter: AdapterRef) -> bool:
         known = {model.name: model.root for model in await self.models()}

@@ -34,13 +34,15 @@ _GIB: Final = 2**30
 
 @dataclass(frozen=True)
 class Timeouts:
-    """How long to wait for each stage of an answer, in seconds."""
+    """How long to wait for what, in seconds."""
 
     connect_s: float = 5.0
     first_token_s: float = 120.0  # a hundred answers may be queued before this one
     between_tokens_s: float = 60.0
     load_s: float = 120.0  # an adapter, its probe included
     health_s: float = 10.0
+    health_every_s: float = 5.0  # between two looks at a server that is ready
+    backoff_s: float = 1.0  # before a dead one is started again; doubled each time it fails
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ class Behaviour:
     fault: str = ""
     load_fault: str = ""  # "hang", "refuse", "no_effect"
     healthy: bool = True
+    is_vllm: bool = True
     adapters: dict[str, str] = field(default_factory=dict)
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     broken_off: threading.Event = field(default_factory=threading.Event)  # the client went away
@@ -98,7 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
                 {"id": name, "root": root, "parent": "base", "max_model_len": None}
                 for name, root in self.shown.adapters.items()
             ]
-            self._reply(200, {"data": [base, *known]})
+            self._reply(200, {"data": [base, *known]} if self.shown.is_vllm else {"hello": 1})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

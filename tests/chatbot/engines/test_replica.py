@@ -13,7 +13,7 @@ import pytest
 
 from chatbot.engines.base import AdapterRef, EngineError, Sampling
 from chatbot.engines.vllm import VllmEngine
-from chatbot.engines.vllm_server import VllmServer, VllmSettings
+from chatbot.engines.vllm_server import Timeouts, VllmServer, VllmSettings
 from tests.chatbot.engines.fake_openai import ANSWER, write_fake_vllm
 from tests.tiny_models import build_adapter, build_model
 
@@ -26,6 +26,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> VllmSettings:
         log_path=tmp_path / "log.txt",
         state_path=tmp_path / "state.json",
         shutdown_grace_s=1,
+        timeouts=Timeouts(backoff_s=0.05),
     )
 
 

@@ -17,7 +17,15 @@ from tests.chatbot.engines.fake_openai import ANSWER, FakeOpenAI
 from tests.tiny_models import build_adapter, build_model
 
 MESSAGES = (prompts.system_message("ko"), {"role": "user", "content": "안녕"})
-QUICK = Timeouts(connect_s=0.5, first_token_s=0.3, between_tokens_s=0.3, load_s=0.3, health_s=0.5)
+QUICK = Timeouts(
+    connect_s=0.5,
+    first_token_s=0.3,
+    between_tokens_s=0.3,
+    load_s=0.3,
+    health_s=0.5,
+    health_every_s=0.1,
+    backoff_s=0.05,
+)
 
 
 @pytest.fixture
@@ -69,11 +77,11 @@ def _engine_for(tmp_path: Path, *urls: str) -> VllmEngine:
 
 
 async def _until(is_true: Callable[[], bool]) -> None:
-    for _ in range(500):
+    for _ in range(1500):
         if is_true():
             return
         await asyncio.sleep(0.01)
-    raise AssertionError("it did not happen within 5 s")
+    raise AssertionError("it did not happen within 15 s")
 
 
 async def _answer(
@@ -284,3 +292,29 @@ async def test_a_server_that_cannot_be_reached_is_said_so(tmp_path: Path) -> Non
     assert await _error_code(engine) == "not_ready"
     await engine.stop()
     assert engine.status().state == "stopped"
+
+
+async def test_a_url_of_something_else_is_said_so(server: FakeOpenAI, tmp_path: Path) -> None:
+    server.behaviour.is_vllm = False
+    engine = _engine_for(tmp_path, server.url)
+    await engine.start()
+    with pytest.raises(EngineError, match="Check the URL"):
+        await engine.wait_ready(0.5)
+    server.behaviour.is_vllm = True
+    await engine.wait_ready(5)
+    await engine.stop()
+
+
+async def test_a_server_that_goes_away_and_comes_back_is_used_again(
+    server: FakeOpenAI, second_server: FakeOpenAI, adapter: AdapterRef, tmp_path: Path
+) -> None:
+    async with _started(tmp_path, server.url, second_server.url) as engine:
+        second_server.behaviour.healthy = False
+        await _until(lambda: engine.status().state == "degraded")
+        await engine.load(adapter)
+        assert second_server.behaviour.adapters == {}
+        await asyncio.gather(*(_answer(engine) for _ in range(4)))
+        assert not any("chat" in path for path, _ in second_server.behaviour.requests)
+        second_server.behaviour.healthy = True
+        await _until(lambda: engine.status().state == "ready")
+        assert second_server.behaviour.adapters == {"v0001": str(adapter.path)}
