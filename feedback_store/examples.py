@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from feedback_store.errors import StoreError
@@ -40,6 +40,11 @@ def add_example(connection: Connection, example: NewExample) -> int | None:
     example_id = insert(connection, "examples", row)
     add_tokens(connection, "example_search", example_id, example_tokens(row))
     return example_id
+
+
+def add_examples(connection: Connection, new: Sequence[NewExample]) -> list[int | None]:
+    """Their ids, in order; None where an equal example exists."""
+    return [add_example(connection, example) for example in new]
 
 
 def _from_turn(connection: Connection, example: NewExample) -> dict[str, Any]:

@@ -184,9 +184,7 @@ class Store:
 
     def add_examples(self, new: Sequence[NewExample]) -> list[int | None]:
         """Their ids; None where an equal example (messages, completion, purpose) exists."""
-        return self._db.write(
-            lambda connection: [examples.add_example(connection, example) for example in new]
-        )
+        return self._db.write_batches(examples.add_examples, new)
 
     def get_example(self, example_id: int) -> Example | None:
         """The example, or None."""
