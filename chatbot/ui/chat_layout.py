@@ -41,7 +41,7 @@ class ChatLayout:
         """Every event may change every part; its group runs at most `limit` at once."""
         outputs = [
             self.transcript, self.live, self.announce, self.state, self.input, *self.chips,
-            self.chips_bar, self.stop, self.send, self.talks,
+            self.chips_bar, self.stop, self.send, self.talks, self.privacy,
         ]  # fmt: skip
         return {
             **QUIET,
@@ -62,6 +62,7 @@ class ChatLayout:
             elem_id="chat-search",
         )
         self.talks = html_part("chat-list")
+        self.privacy = html_part("chat-privacy")
 
     def _build_chips(self) -> None:
         self.chips_bar = html_part("chat-chips")

@@ -22,6 +22,7 @@ from chatbot.ui.chat_view import (
     render_chips_bar,
     render_live,
     render_notice,
+    render_privacy,
     render_transcript,
 )
 from chatbot.ui.i18n import t, translate_error
@@ -65,6 +66,7 @@ class ChatTab:
         part.new.click(self.on_new, **quick)
         part.search.change(self.on_search, inputs=[part.search, part.state], **quick)
         part.talks.act(self.on_open, **slow)
+        part.privacy.act(self.on_forget, **quick)
 
     def wire_load(self, demo: gr.Blocks) -> None:
         """Show what was open before a reload; goes on with an answer that is being written."""
@@ -165,6 +167,14 @@ class ChatTab:
         person = self._person(request)
         html = await asyncio.to_thread(self.reader.render_talks, state, person, query)
         return {self.part.talks: html}
+
+    async def on_forget(self, event: gr.EventData, request: gr.Request) -> Updates:
+        """Delete everything that is the person's own, for good."""
+        person = self._person(request)
+        if event_data(event).get("action") == "forget":
+            gone = await asyncio.to_thread(self.parts.store.delete_person, person.person_id)
+            tell(person.lang, t(person.lang, "my_data_deleted", num=gone.num_conversations))
+        return await self._show(OpenChat(), person)
 
     # ---- one answer
 
@@ -315,6 +325,7 @@ class ChatTab:
             self.part.stop: gr.update(visible=False),
             self.part.send: gr.update(visible=True),
             self.part.talks: talks,
+            self.part.privacy: render_privacy(person.lang),
             self.part.chips_bar: render_chips_bar(None, person.lang, is_open=not view.turns),
         }
         if talk:

@@ -284,3 +284,16 @@ def render_conversations(
             "</button></li>"
         )
     return f'<ul class="eco-talks">{"".join(items)}</ul>'
+
+
+def render_privacy(lang: str) -> str:
+    """What belongs to the person: take it along, or have it forgotten."""
+    return (
+        f'<details class="eco-privacy"><summary>{t(lang, "my_data")}</summary>'
+        f"<p>{t(lang, 'my_data_text')}</p>"
+        f'<a class="eco-button" id="my-data-export" href="/ui/my-data" download>{icon("download")}'
+        f"<span>{t(lang, 'my_data_export')}</span></a>"
+        f'<button type="button" class="eco-button" id="my-data-delete" data-action="forget" '
+        f'data-confirm="{t(lang, "my_data_confirm")}">{icon("trash")}'
+        f"<span>{t(lang, 'my_data_delete')}</span></button></details>"
+    )

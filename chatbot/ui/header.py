@@ -24,9 +24,15 @@ _KINDS: Final = {
 }
 
 
-def render_header(title: str, lang: str) -> str:
+def render_header(title: str, lang: str, *, can_log_out: bool = False) -> str:
     """Name on the left, switches on the right."""
     other = "en" if lang == "ko" else "ko"
+    log_out = (
+        '<form method="post" action="/studio/logout"><button type="submit" '
+        f'class="eco-icon-button" id="log-out">{t(lang, "log_out")}</button></form>'
+        if can_log_out
+        else ""
+    )
     return (
         '<header class="eco-header">'
         f'<button type="button" class="eco-icon-button eco-side-toggle" data-ui="side" '
@@ -37,7 +43,7 @@ def render_header(title: str, lang: str) -> str:
         f'id="lang-switch" lang="{other}">{icon("globe")}<span>{t(lang, "switch_lang")}</span>'
         "</button>"
         f'<button type="button" class="eco-icon-button" data-ui="theme" id="theme-switch" '
-        f'aria-label="{t(lang, "switch_theme")}">{icon("moon")}</button></header>'
+        f'aria-label="{t(lang, "switch_theme")}">{icon("moon")}</button>{log_out}</header>'
     )
 
 
@@ -58,8 +64,9 @@ def render_status(status: EngineStatus, production: str | None, lang: str) -> st
 class Header:
     """The header and the engine's status, which is asked for only until it is ready."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, *, is_studio: bool) -> None:
         self.parts = parts
+        self.can_log_out = is_studio and parts.settings.has_login
         with gr.Row(elem_classes="eco-top"):
             self.bar = html_part("header")
             self.status = html_part("engine-status")
@@ -74,7 +81,8 @@ class Header:
         """The whole header."""
         lang = who(self.parts, request).lang
         status, timer = self.on_tick(request)
-        return render_header(self.parts.settings.title, lang), status, timer
+        bar = render_header(self.parts.settings.title, lang, can_log_out=self.can_log_out)
+        return bar, status, timer
 
     def on_tick(self, request: gr.Request) -> tuple[str, Any]:
         """The status only."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 import gradio as gr
 from fastapi import FastAPI
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 
 from chatbot.ui.adapters_tab import AdaptersTab
 from chatbot.ui.arena_tab import ArenaTab
@@ -30,7 +30,7 @@ def build_public(parts: Parts) -> gr.Blocks:
     """The page for everybody: chat, and the arena if it is set."""
     chat = ChatTab(parts, is_studio=False)
     with _page(parts) as demo:
-        header = Header(parts)
+        header = Header(parts, is_studio=False)
         if parts.settings.public_arena:
             arena = ArenaTab(parts, is_studio=False)
             with gr.Tabs(elem_id="tabs", elem_classes="eco-tabs"):
@@ -50,7 +50,7 @@ def build_studio(parts: Parts) -> gr.Blocks:
     """The page of the admins: every tab, chat first."""
     chat = ChatTab(parts, is_studio=True)
     with _page(parts) as demo:
-        header = Header(parts)
+        header = Header(parts, is_studio=True)
         arena, curate = ArenaTab(parts, is_studio=True), CurateTab(parts)
         finetune, adapters = FinetuneTab(parts, header), AdaptersTab(parts, header)
         insights = InsightsTab(parts)
@@ -87,6 +87,8 @@ def mount(app: FastAPI, parts: Parts) -> FastAPI:
     """
     for name, media_type in _ASSETS.items():
         app.add_api_route(f"/ui/{name}", _serve_asset(name, media_type), include_in_schema=False)
+
+    app.add_api_route("/ui/my-data", _serve_own_data(parts), include_in_schema=False)
 
     def studio_user(request: Request) -> str | None:
         person_id, is_admin = parts.identify(request)
@@ -127,5 +129,14 @@ def _serve_asset(name: str, media_type: str) -> Callable[[], Response]:
     def serve() -> Response:
         headers = {"cache-control": "public, max-age=31536000, immutable"}
         return FileResponse(ASSETS_DIR / name, media_type=media_type, headers=headers)
+
+    return serve
+
+
+def _serve_own_data(parts: Parts) -> Callable[[Request], Response]:
+    def serve(request: Request) -> Response:
+        person_id, _ = parts.identify(request)
+        headers = {"content-disposition": "attachment; filename=my-data.json"}
+        return JSONResponse(parts.store.export_person(person_id), headers=headers)
 
     return serve

@@ -89,7 +89,8 @@ class UiSettings:
     lang: str = "ko"  # when neither a cookie nor the browser asks for Korean or English
     public_arena: bool = False
     open_studio: bool = False  # "/" leads straight into the studio: one person on loopback
-    login_path: str = "/login"
+    login_path: str = "/studio/login"
+    has_login: bool = False  # then the studio offers a way out
     max_concurrent_answers: int = 128
     max_upload_mb: int = 200
 

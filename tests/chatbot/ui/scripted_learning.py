@@ -1,0 +1,147 @@
+"""A learning wing that does what it is told, quickly: it implements chatbot.ui.parts.Learning."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from chatbot.ui.parts import Blocker
+from feedback_store.records import Adapter, Dataset, ExampleFilter
+from feedback_store.store import Store
+from finetune.curate import collect_feedback
+from finetune.progress import LoopProgress, Stage
+from finetune.run_progress import RunProgress
+from tests.chatbot.ui.records import ANSWER
+
+STAGES: tuple[Stage, ...] = ("dataset", "train", "load", "evaluate", "gate", "publish", "promote")
+MIN_EXAMPLES = 2
+
+
+class Refusal(RuntimeError):
+    """A button that cannot be obeyed."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(f"Refused: {code}.")
+        self.code = code
+
+
+def make_report(version: str, share: float) -> dict[str, Any]:
+    metrics = [
+        {"name": name, "better": "higher", "unit": "share", "value": share, "count": 48,
+         "low": share - 0.1, "high": min(1.0, share + 0.1)}
+        for name in ("good_answer", "valid_json", "category_fit", "distinct_challenges")
+    ]  # fmt: skip
+    text = json.dumps({"recommend": ANSWER.recommend, "challenges": []}, ensure_ascii=False)
+    answer = {"answer_id": "a1", "prompt": "도시 · 사무직 · 비건", "text": text}
+    return {"adapter": version, "metrics": metrics, "answers": [answer]}
+
+
+def make_verdict(outcome: str) -> dict[str, Any]:
+    params = {
+        "metric": "good_answer", "count": 48, "num_gained": 11, "num_lost": 2, "p": 0.011,
+        "value": 0.4, "limit": 0.6,
+    }  # fmt: skip
+    code = "gain" if outcome == "pass" else "no_gain"
+    return {"outcome": outcome, "reasons": [{"code": code, "message": "", "params": params}]}
+
+
+def add_version(store: Store, outcome: str = "pass", share: float = 0.8) -> str:
+    """A version in the registry, without a file."""
+    version = store.next_adapter_version()
+    dataset = Dataset(dataset_id=f"d-{version}", path="d", num_train=18, num_validation=2)
+    store.add_dataset(dataset, [])
+    store.add_adapter(
+        Adapter(
+            version=version,
+            run_id=None,
+            dataset_id=dataset.dataset_id,
+            base_model="starter",
+            path=f"adapters/{version}",
+            report=make_report(version, share),
+            verdict=make_verdict(outcome),
+            state="passed" if outcome == "pass" else "refused",
+        )
+    )
+    return version
+
+
+@dataclass
+class ScriptedLearning:
+    """Retrains in `duration_s`; the recipe "thorough" fails in the middle."""
+
+    store: Store
+    duration_s: float = 4.0
+    progress: LoopProgress | None = None
+    cancel: threading.Event = field(default_factory=threading.Event)
+
+    def recipes(self) -> Sequence[str]:
+        return ("balanced", "quick", "thorough", "overnight-v2")
+
+    def blockers(self) -> Sequence[Blocker]:
+        have = self.store.count_examples(ExampleFilter(state="accepted"))
+        if have < MIN_EXAMPLES:
+            return [Blocker("too_few_examples", "Too few.", have, MIN_EXAMPLES)]
+        return []
+
+    def start_retrain(self, recipe: str, *, actor: str) -> None:
+        if self.progress and self.progress.stage in STAGES:
+            raise Refusal("already_running")
+        self.cancel.clear()
+        self.progress = LoopProgress("dataset", "Starting.", 0.0)
+        threading.Thread(target=self._run, args=(recipe, actor), daemon=True).start()
+
+    def _run(self, recipe: str, actor: str) -> None:
+        started = time.monotonic()
+        while (done := (time.monotonic() - started) / self.duration_s) < 1:
+            if self.cancel.wait(0.05):
+                self.progress = LoopProgress("cancelled", "Cancelled.", 1.0)
+                return
+            if recipe == "thorough" and done > 0.5:
+                self.progress = LoopProgress("failed", "No memory.", 1.0, code="training_failed")
+                return
+            stage = STAGES[min(len(STAGES) - 1, int(done * 8))]
+            self.progress = LoopProgress(stage, stage, done, self._training(done))
+        version = add_version(self.store)
+        self.store.set_alias("production", version, actor=actor, reason="passed the gate: Better.")
+        self.progress = LoopProgress("done", "Done.", 1.0)
+
+    def _training(self, done: float) -> RunProgress:
+        step = 1 + int(done * 100)
+        losses = [(n, 3.0 / n) for n in range(1, step + 1)]
+        return RunProgress(
+            "r1", "running", step=step, total_steps=100, loss=3.0 / step, eval_loss=0.5,
+            tokens_per_s=1200.0, eta_s=42.0, losses=losses, eval_losses=losses[::10],
+        )  # fmt: skip
+
+    def cancel_retrain(self) -> None:
+        self.cancel.set()
+
+    def retrain_progress(self) -> LoopProgress | None:
+        return self.progress
+
+    def log_tail(self, num_lines: int) -> Sequence[str]:
+        return [f"step {number}" for number in range(num_lines)]
+
+    def collect(self) -> int:
+        return collect_feedback(self.store).num_new
+
+    def production(self) -> str | None:
+        return self.store.get_alias("production")
+
+    def promote(
+        self, version: str | None, *, actor: str, reason: str, override: bool = False
+    ) -> None:
+        adapter = self.store.get_adapter(version) if version else None
+        if adapter and adapter.state != "passed" and not override:
+            raise Refusal("not_passed")
+        self.store.set_alias("production", version, actor=actor, reason=reason)
+
+    def roll_back(self, *, actor: str) -> str | None:
+        last = self.store.list_alias_events("production", limit=1)[0]
+        version = last.from_version
+        self.store.set_alias("production", version, actor=actor, reason="rolled back")
+        return version

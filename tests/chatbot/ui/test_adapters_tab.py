@@ -1,0 +1,52 @@
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.chatbot.ui.conftest import OpenPage, Serve
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def url(serve: Serve) -> str:
+    return serve("--num-versions", "2")
+
+
+@pytest.fixture
+def page(url: str, open_page: OpenPage) -> Page:
+    opened = open_page(f"{url}/studio/")
+    opened.click("#tab-adapters-button")
+    opened.wait_for_selector("#adapters-table")
+    return opened
+
+
+def test_one_click_rolls_back_and_another_promotes_again(page: Page) -> None:
+    current = page.locator("#adapter-current")
+    expect(current).to_have_attribute("data-version", "v0002")
+    page.click("#adapter-rollback")
+    expect(current).to_have_attribute("data-version", "v0001")
+    expect(page.locator("#engine-status")).to_contain_text("v0001")
+    page.click("#adapter-promote-v0002")
+    expect(current).to_have_attribute("data-version", "v0002")
+    expect(page.locator("#adapter-events li").first).to_contain_text("직접 바꿈")
+
+
+def test_figures_stand_beside_those_of_the_version_before(page: Page) -> None:
+    newer = page.locator("article[data-version=v0002]")
+    expect(newer.locator("[data-metric=valid_json]")).to_contain_text("70%")
+    expect(newer.locator(".eco-change-good").first).to_have_text("+10")
+    newer.locator("summary").first.click()
+    expect(newer.locator(".eco-answers")).to_contain_text("가볍게 시작해")
+
+
+def test_a_refused_version_needs_a_reason(page: Page) -> None:
+    refused = page.locator("article[data-version=v0003]")
+    refused.locator("summary").last.click()
+    page.fill("#adapter-reason-v0003", "짧음")
+    page.click("#adapter-override-v0003")
+    expect(page.locator("#adapter-current")).to_have_attribute("data-version", "v0002")
+    page.fill("#adapter-reason-v0003", "현장 시험을 위해 잠시 씁니다")
+    page.click("#adapter-override-v0003")
+    expect(page.locator("#adapter-current")).to_have_attribute("data-version", "v0003")
+    expect(page.locator("#adapter-events")).to_contain_text("현장 시험을 위해")
+    page.click("#adapter-rollback")
+    expect(page.locator("#adapter-current")).to_have_attribute("data-version", "v0002")

@@ -1,0 +1,110 @@
+import json
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.chatbot.ui.conftest import OpenPage, Serve
+from tests.chatbot.ui.records import ANSWER
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def url(serve: Serve) -> str:
+    return serve("--num-rated", "12")
+
+
+@pytest.fixture
+def page(url: str, open_page: OpenPage) -> Page:
+    opened = open_page(f"{url}/studio/")
+    opened.click("#tab-curate-button")
+    opened.wait_for_selector("#curate-row, #curate-empty")
+    return opened
+
+
+def count(page: Page, state: str) -> int:
+    return int(page.inner_text(f"#curate-counts [data-count={state}] b"))
+
+
+def row(page: Page) -> str:
+    return page.get_attribute("#curate-row", "data-example") or ""
+
+
+def test_rated_turns_arrive_and_are_decided_on_by_keys(page: Page) -> None:
+    accepted, excluded, first = count(page, "accepted"), count(page, "excluded"), row(page)
+    page.keyboard.press("a")
+    expect(page.locator("[data-count=accepted] b")).to_have_text(str(accepted + 1))
+    expect(page.locator("#curate-row")).not_to_have_attribute("data-example", first)
+    page.keyboard.press("x")
+    expect(page.locator("[data-count=excluded] b")).to_have_text(str(excluded + 1))
+    page.keyboard.press("u")
+    expect(page.locator("[data-count=excluded] b")).to_have_text(str(excluded))
+    page.keyboard.press("u")
+    expect(page.locator("[data-count=accepted] b")).to_have_text(str(accepted))
+    expect(page.locator("#curate-row")).to_have_attribute("data-example", first)
+
+
+def test_next_leaves_the_row_undecided(page: Page) -> None:
+    pending, first = count(page, "pending"), row(page)
+    page.keyboard.press("n")
+    expect(page.locator("#curate-row")).not_to_have_attribute("data-example", first)
+    assert count(page, "pending") == pending
+
+
+def test_a_malformed_answer_shows_its_repair_with_the_differences_marked(page: Page) -> None:
+    page.select_option("#curate-filter-flag", "leading_number")
+    expect(page.locator("#curate-original del").first).to_contain_text("1.")
+    expect(page.locator(".eco-flags")).to_contain_text("앞에 번호")
+
+
+def test_an_answer_is_fixed_in_its_fields(page: Page) -> None:
+    accepted = count(page, "accepted")
+    page.keyboard.press("f")
+    page.fill("#edit-title-1", "퇴근 전 멀티탭 끄기")
+    page.click("#curate-save")
+    expect(page.locator("[data-count=accepted] b")).to_have_text(str(accepted + 1))
+    page.click("#curate-undo")
+    expect(page.locator("[data-count=accepted] b")).to_have_text(str(accepted))
+
+
+def test_keys_typed_into_a_field_decide_nothing(page: Page) -> None:
+    accepted = count(page, "accepted")
+    page.keyboard.press("f")
+    page.fill("#edit-title-1", "")
+    page.type("#edit-title-1", "axnu")
+    page.keyboard.press("Escape")
+    expect(page.locator("#curate-accept")).to_be_visible()
+    assert count(page, "accepted") == accepted
+
+
+def test_two_curators_do_not_get_the_same_row(url: str, page: Page, open_page: OpenPage) -> None:
+    other = open_page(f"{url}/studio/")
+    other.click("#tab-curate-button")
+    other.wait_for_selector("#curate-row")
+    assert row(other) != row(page)
+
+
+def test_deciding_on_all_that_match_asks_first_and_can_be_undone(page: Page) -> None:
+    excluded = count(page, "excluded")
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.select_option("#curate-filter-flag", "leading_number")
+    page.click(".eco-bulk summary")
+    page.click("#curate-bulk-exclude")
+    expect(page.locator("#curate-empty")).to_be_visible()
+    assert count(page, "excluded") > excluded
+    page.click("#curate-undo")
+    expect(page.locator("[data-count=excluded] b")).to_have_text(str(excluded))
+
+
+def test_a_dropped_file_is_imported_and_every_row_accounted_for(page: Page, tmp_path: Path) -> None:
+    output = {"recommend": ANSWER.recommend, "challenges": []}
+    output["challenges"] = [vars(challenge) for challenge in ANSWER.challenges]
+    good = {"instruction": "비건을 시작하고 싶어요", "input": "", "output": json.dumps(output)}
+    file = tmp_path / "examples.jsonl"
+    file.write_text(json.dumps(good) + "\nbroken\n", encoding="utf-8")
+    pending = count(page, "pending")
+    page.set_input_files("#curate-import input[type=file]", file)
+    expect(page.locator("[data-import=new] b")).to_have_text("1")
+    expect(page.locator("[data-import=rejected] b")).to_have_text("1")
+    expect(page.locator("[data-count=pending] b")).to_have_text(str(pending + 1))
