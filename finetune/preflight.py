@@ -117,7 +117,7 @@ def _refuse(code: str, message: str, cure: str) -> Finding:
 
 def check_answers(answers: Sequence[str]) -> list[Finding]:
     """Every target is the canonical JSON: mixed formats leave the loss on a floor for ever."""
-    wrong = [number for number, text in enumerate(answers, 1) if not _is_canonical(text)]
+    wrong = [number for number, text in enumerate(answers, 1) if not is_canonical(text)]
     if not wrong:
         return []
     shown = ", ".join(map(str, wrong[:5])) + ("…" if len(wrong) > 5 else "")
@@ -130,7 +130,8 @@ def check_answers(answers: Sequence[str]) -> list[Finding]:
     ]
 
 
-def _is_canonical(text: str) -> bool:
+def is_canonical(text: str) -> bool:
+    """Whether the text is exactly what serving constrains answers to."""
     try:
         return canonical(parse(text)) == text
     except RecommendationError:

@@ -10,7 +10,7 @@ import contextlib
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -159,7 +159,7 @@ def find_running(store: Store) -> Run | None:
     return None
 
 
-def watch_run(store: Store, data_dir: Path, run_id: str) -> Iterator[RunProgress]:
+def watch_run(store: Store, data_dir: Path, run_id: str) -> Generator[RunProgress]:
     """Follow a run to its end; yields when something changed, last of all its end state.
 
     Closing the iterator leaves the run alone.

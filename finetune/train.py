@@ -30,7 +30,7 @@ from finetune.recipe import Recipe, explain_recipe
 from finetune.run_report import RunReport
 from finetune.schedule import Schedule, plan_schedule
 from finetune.training_rows import FittingRows, TrainingRow, keep_fitting, read_rows
-from finetune.watch import StopReason, Watch
+from finetune.watch import StopReason, Watch, WatchLimits
 
 _ROWS_AT_ONCE_CPU: Final = 8
 
@@ -72,6 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _lower_priority(args.niceness)
     report.event("starting", "Loading the training libraries.")
     try:
+        _hide_unused(read_job(args.run_dir).recipe)
         result = train(args.run_dir, report)
     except Exception as error:  # noqa: BLE001 - the run's result says what went wrong
         traceback.print_exc()
@@ -104,7 +105,6 @@ def train(run_dir: Path, report: RunReport) -> dict[str, Any]:
     job = read_job(run_dir)
     rows = {split: read_rows(Path(job.dataset_dir), split) for split in ("train", "validation")}
     check_all(check_answers([row.completion for row in rows["train"]]), figures={})
-    _hide_unused(job.recipe)
     setup = prepare(job, run_dir, rows, report)
     return _Training(setup, report).run()
 
@@ -164,7 +164,8 @@ class _Training:
         self._setup = setup
         self._report = report
         known = _prompts_of_answers(setup.train.rows)
-        self._watch = Watch(setup.schedule.warmup_steps, setup.recipe.patience, known)
+        recipe, warmup_steps = setup.recipe, setup.schedule.warmup_steps
+        self._watch = Watch(WatchLimits(warmup_steps, recipe.min_steps, recipe.patience), known)
 
     def run(self) -> dict[str, Any]:
         """Load, check, train, save, check again."""
@@ -226,7 +227,7 @@ class _Training:
         splits = (setup.train, setup.validation)
         train, validation = (to_dataset(s.rows, setup.template_kwargs) for s in splits)
         datasets = (train, validation if course.has_validation else None)
-        trainer = build_trainer(course, model, setup.tokenizer, datasets, [callback])
+        trainer = build_trainer(course, model, setup.tokenizer, datasets, callback)
         rows = pick_rows(setup.validation.rows, setup.recipe.num_samples)
         stop_ids = find_stop_ids(setup.tokenizer, model)
         sampling = make_sampling(trainer, setup.tokenizer, rows, setup.template_kwargs, stop_ids)

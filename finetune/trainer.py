@@ -18,6 +18,7 @@ from finetune.preflight import IGNORED
 from finetune.recipe import Recipe
 from finetune.schedule import Schedule
 from finetune.training_rows import TrainingRow
+from finetune.watch import CheckpointChoice
 
 _MAX_EVAL_ROWS = 300  # enough for a stable loss
 
@@ -94,8 +95,8 @@ def sft_config(course: Course) -> SFTConfig:
         save_steps=schedule.eval_steps,
         save_total_limit=2,
         load_best_model_at_end=course.has_validation,
-        metric_for_best_model="eval_loss",
-        greater_is_better=False,
+        metric_for_best_model="eval_rank",
+        greater_is_better=True,
         seed=recipe.seed,
         data_seed=recipe.seed,
         report_to=course.report_to,
@@ -118,6 +119,17 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
     """
 
     num_tokens_seen = 0
+    run_callback: Any = None  # knows the sampled answers
+    choice: CheckpointChoice
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """The usual figures, and the rank by which the best checkpoint is chosen."""
+        metrics: dict[str, float] = super().evaluate(*args, **kwargs)
+        well_formed = self.run_callback.num_well_formed if self.run_callback else 0
+        step = self.state.global_step
+        if step:
+            metrics["eval_rank"] = self.choice.rank(step, metrics["eval_loss"], well_formed)
+        return metrics
 
     def compute_loss(
         self,
@@ -161,18 +173,20 @@ def build_trainer(
     model: Any,
     tokenizer: Any,
     datasets: tuple[Dataset, Dataset | None],
-    callbacks: Sequence[Any],
+    callback: Any,
 ) -> AnswerTrainer:
     """The trainer with a fresh adapter on the model."""
     train, validation = datasets
     if validation is not None and len(validation) > _MAX_EVAL_ROWS:
         validation = validation.select(range(_MAX_EVAL_ROWS))
-    return AnswerTrainer(
+    trainer = AnswerTrainer(
         model=model,
         args=sft_config(course),
         train_dataset=train,
         eval_dataset=validation,
         processing_class=tokenizer,
         peft_config=lora_config(course.recipe),
-        callbacks=list(callbacks),
+        callbacks=[callback] if callback else [],
     )
+    trainer.run_callback, trainer.choice = callback, CheckpointChoice()
+    return trainer

@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 from transformers import TrainerCallback
 
+from finetune.preflight import is_canonical
 from finetune.run_report import RunReport
 from finetune.watch import Sampled, StopReason, Watch
 
@@ -30,6 +31,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
 
     def __init__(self, report: RunReport, watch: Watch) -> None:
         self.stopped: StopReason | None = None
+        self.num_well_formed = 0  # of the last sampled answers
         self._base_loss: float | None = None
         self._first_step_at: float | None = None
         self._report = report
@@ -50,14 +52,15 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         state, begun = trainer.state, psutil.Process().create_time()
         losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
         speed = trainer.num_tokens_seen / self._training_s if self._training_s else None
-        best = state.best_metric
+        kept = state.best_global_step
+        at_step = {e["step"]: e["eval_loss"] for e in state.log_history if "eval_loss" in e}
         return {
             "steps": state.global_step,
             "total_steps": state.max_steps,
             "train_loss": losses[-1] if losses else None,
-            "eval_loss": float(best) if best is not None else None,
+            "eval_loss": at_step.get(kept),
             "base_eval_loss": self._base_loss,
-            "best_step": state.best_global_step,
+            "best_step": kept,
             "stopped_early": asdict(self.stopped) if self.stopped else None,
             "num_tokens": trainer.num_tokens_seen,
             "tokens_per_s": speed,
@@ -71,6 +74,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
                 self._watch.see_loss(entry["step"], entry["loss"])
             if "eval_loss" in entry:
                 self._watch.see_evaluation(entry["step"], entry["eval_loss"])
+                self._trainer.choice.rank(entry["step"], entry["eval_loss"], 0)
         step = state.global_step
         kind = "resumed" if step else "training"
         verb = f"Going on from step {step} of" if step else "Training for"
@@ -124,6 +128,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         assert self._sampling is not None
         sampling = self._sampling
         answers = sampling.answer()
+        self.num_well_formed = sum(map(is_canonical, answers))
         for prompt, expected, answer in zip(
             sampling.prompts, sampling.expected, answers, strict=True
         ):

@@ -19,6 +19,8 @@ _SMOOTHING: Final = 0.8  # weight of the past in the running training loss
 _HEART_GAP: Final = 3.0  # validation loss over training loss
 _HEART_RISE: Final = 1.15  # validation loss over its best
 _PARROT_SHARE: Final = 0.6  # of the sampled answers
+_AS_GOOD: Final = 1.05  # times the lowest validation loss
+_STEP_LIMIT: Final = 1e8  # more steps than any run has
 
 
 @dataclass(frozen=True)
@@ -42,17 +44,21 @@ class Sampled:
     answer: str
 
 
+@dataclass(frozen=True)
+class WatchLimits:
+    """What a recipe says of stopping."""
+
+    warmup_steps: int
+    min_steps: int = 0  # before them, want of gain stops nothing
+    patience: int = 3  # evaluations without gain until it stops; 0 is never
+
+
 class Watch:
     """Follows the figures of one run."""
 
-    def __init__(
-        self, warmup_steps: int, patience: int, training_answers: Mapping[str, frozenset[str]]
-    ) -> None:
-        """patience: evaluations without gain until it stops; 0 is never.
-        training_answers: for each answer of the training rows, the prompts it belongs to.
-        """
-        self._warmup_steps = warmup_steps
-        self._patience = patience
+    def __init__(self, limits: WatchLimits, training_answers: Mapping[str, frozenset[str]]) -> None:
+        """training_answers: for each answer of the training rows, the prompts it belongs to."""
+        self._limits = limits
         self._training_answers = training_answers
         self._base_loss: float | None = None
         self._first_loss: float | None = None
@@ -72,7 +78,7 @@ class Watch:
         assert self._running_loss is not None
         self._running_loss = _SMOOTHING * self._running_loss + (1 - _SMOOTHING) * loss
         limit = _DIVERGED * max(self._first_loss, self._base_loss or 0.0)
-        if step > self._warmup_steps and self._running_loss > limit:
+        if step > self._limits.warmup_steps and self._running_loss > limit:
             return self._diverged(step, self._running_loss)
         return None
 
@@ -91,11 +97,11 @@ class Watch:
             self._base_loss = eval_loss
             return None
         self._evaluations[step] = eval_loss  # after a resume the same step may come again
-        return self._check_plateau(step) or self._check_heart(step) or self._check_gain()
+        return self._check_plateau(step) or self._check_heart(step) or self._check_gain(step)
 
     def _check_plateau(self, step: int) -> StopReason | None:
         base, best = self._base_loss, min(self._evaluations.values())
-        is_early = step < max(_PLATEAU_FROM_STEP, 2 * self._warmup_steps)
+        is_early = step < max(_PLATEAU_FROM_STEP, 2 * self._limits.warmup_steps)
         if base is None or is_early or len(self._evaluations) < 2:
             return None
         if best < _PLATEAU_FLOOR or best <= (1 - _PLATEAU_GAIN) * base:
@@ -123,15 +129,16 @@ class Watch:
             is_failure=False,
         )
 
-    def _check_gain(self) -> StopReason | None:
+    def _check_gain(self, step: int) -> StopReason | None:
         best_step = min(self._evaluations, key=lambda item: self._evaluations[item])
         since = sum(item > best_step for item in self._evaluations)
-        if not self._patience or since < self._patience:
+        patience = self._limits.patience
+        if not patience or since < patience or step < self._limits.min_steps:
             return None
         return StopReason(
             "no_gain",
             f"No gain in {since} evaluations; the best was {self._evaluations[best_step]:.3f} at "
-            f"step {best_step}, and that checkpoint is kept.",
+            f"step {best_step}. A checkpoint that is as good is kept.",
             is_failure=False,
         )
 
@@ -151,3 +158,22 @@ class Watch:
     def _is_parroted(self, sample: Sampled) -> bool:
         prompts = self._training_answers.get(sample.answer.strip())
         return prompts is not None and sample.prompt not in prompts
+
+
+class CheckpointChoice:
+    """Which checkpoint becomes the adapter: the best formed answers among those whose validation
+    loss is as good as the best, and of equals the last.
+
+    The loss is mostly about what is said; the format lies in few tokens, is learnt later, and
+    the lowest loss alone would throw it away.
+    """
+
+    def __init__(self) -> None:
+        self._best = math.inf
+
+    def rank(self, step: int, eval_loss: float, num_well_formed: int) -> float:
+        """Higher is better; to be called for each evaluation in its order."""
+        self._best = min(self._best, eval_loss)
+        if not eval_loss <= _AS_GOOD * self._best:
+            return 0.0
+        return num_well_formed * _STEP_LIMIT + step

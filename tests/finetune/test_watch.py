@@ -4,12 +4,12 @@ import math
 
 import pytest
 
-from finetune.watch import Sampled, StopReason, Watch
+from finetune.watch import CheckpointChoice, Sampled, StopReason, Watch, WatchLimits
 
 
 def make_watch(**answers: str) -> Watch:
     known = {answer: frozenset({prompt}) for prompt, answer in answers.items()}
-    return Watch(warmup_steps=4, patience=3, training_answers=known)
+    return Watch(WatchLimits(warmup_steps=4), training_answers=known)
 
 
 def feed(watch: Watch, losses: list[float], evaluations: dict[int, float]) -> StopReason | None:
@@ -87,7 +87,7 @@ def test_no_gain_for_three_evaluations_ends_it_with_the_best_checkpoint() -> Non
 
 
 def test_patience_zero_never_stops_for_want_of_gain() -> None:
-    watch = Watch(warmup_steps=4, patience=0, training_answers={})
+    watch = Watch(WatchLimits(warmup_steps=4, patience=0), training_answers={})
     evaluations = {0: 2.0, **dict.fromkeys(range(10, 100, 10), 1.0)}
     assert feed(watch, [1.0] * 100, evaluations) is None
 
@@ -111,3 +111,34 @@ def test_an_evaluation_seen_again_after_a_resume_counts_once() -> None:
     watch.see_evaluation(0, 2.0)
     for _ in range(5):
         assert watch.see_evaluation(10, 1.0) is None
+
+
+def test_want_of_gain_stops_nothing_before_the_least_number_of_steps() -> None:
+    watch = Watch(WatchLimits(warmup_steps=4, min_steps=60), training_answers={})
+    evaluations = {0: 2.0, **dict.fromkeys(range(10, 100, 10), 1.0)}
+    reason = feed(watch, [1.0] * 100, evaluations)
+    assert reason is not None
+    assert "No gain in 5 evaluations" in reason.message
+
+
+def choose(*evaluations: tuple[float, int]) -> int:
+    """Number of the chosen evaluation; each is its loss and its well-formed answers."""
+    choice = CheckpointChoice()
+    ranks = [choice.rank(step, *item) for step, item in enumerate(evaluations)]
+    return max(range(len(ranks)), key=lambda number: ranks[number])
+
+
+def test_of_equally_good_checkpoints_the_last_is_kept() -> None:
+    assert choose((0.288, 5), (0.290, 5), (0.293, 5), (0.297, 5)) == 3
+
+
+def test_a_checkpoint_that_has_got_worse_is_not_kept() -> None:
+    assert choose((1.0, 5), (0.5, 5), (0.8, 5)) == 1
+
+
+def test_well_formed_answers_count_more_than_later_steps() -> None:
+    assert choose((0.50, 4), (0.50, 5), (0.50, 3)) == 1
+
+
+def test_a_loss_that_is_no_number_is_never_chosen() -> None:
+    assert choose((0.5, 5), (math.nan, 5)) == 0
