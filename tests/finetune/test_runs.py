@@ -1,0 +1,258 @@
+"""A run is a process of its own: started, followed, cancelled, resumed, found again.
+
+The process here is real; what it runs is a short script in place of the trainer, except in the
+slow tests.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from feedback_store.records import Dataset, Run
+from feedback_store.store import Store
+from finetune import run_process
+from finetune.job import CHECKPOINTS_DIR, METRICS_FILE, RESULT_FILE, read_job
+from finetune.recipe import Recipe, load_recipe
+from finetune.run_files import append_line, read_json
+from finetune.run_process import ProcessMark, is_alive
+from finetune.runs import (
+    RunError,
+    RunSettings,
+    cancel_run,
+    find_running,
+    progress,
+    recover_runs,
+    resume_run,
+    run_dir_of,
+    start_run,
+    watch_run,
+)
+from tests.tiny_models import build_model
+
+TRAINS = """
+import sys, json, time, pathlib
+run = pathlib.Path(sys.argv[sys.argv.index("--run-dir") + 1])
+for step in range(1, 4):
+    line = {"time": "2026-01-01T00:00:00.000Z", "step": step, "total_steps": 3, "loss": 1 / step}
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps(line) + "\\n")
+(run / "result.json").write_text(json.dumps({"state": "done", "eval_loss": 0.5}))
+"""
+FAILS = """
+import sys, json, pathlib
+run = pathlib.Path(sys.argv[sys.argv.index("--run-dir") + 1])
+error = {"code": "mixed_formats", "message": "Three answers are no JSON."}
+(run / "result.json").write_text(json.dumps({"state": "failed", "error": error}))
+sys.exit(1)
+"""
+CRASHES = "print('the disk is on fire'); raise SystemExit(3)"
+HANGS = """
+import signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
+time.sleep(300)
+"""
+
+
+class Bench:
+    """A store, a dataset, a base, and a stand-in for finetune.train."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        self.store = store
+        self.data_dir = folder / "data"
+        self.base = build_model(folder / "base")
+        self.package = folder / "package"
+        (self.package / "finetune").mkdir(parents=True)
+        dataset_dir = folder / "dataset"
+        dataset_dir.mkdir()
+        self.dataset = Dataset(
+            dataset_id="d1", path=str(dataset_dir), num_train=100, num_validation=10, manifest={}
+        )
+        store.add_dataset(self.dataset, [])
+
+    def will_run(self, script: str) -> None:
+        """What the process does when it is started the next time."""
+        (self.package / "finetune" / "__init__.py").write_text("")
+        (self.package / "finetune" / "train.py").write_text(script)
+
+    def start(self, recipe: Recipe | None = None) -> Run:
+        recipe = recipe or load_recipe()
+        return start_run(self.store, self.data_dir, self.dataset, recipe, str(self.base))
+
+    def watch(self, run: Run) -> Run:
+        for _ in watch_run(self.store, self.data_dir, run.run_id):
+            pass
+        ended = self.store.get_run(run.run_id)
+        assert ended is not None
+        return ended
+
+
+@pytest.fixture
+def bench(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    made = Bench(store, tmp_path)
+    monkeypatch.setattr(run_process, "PROJECT_DIR", made.package)
+    yield made
+    running = find_running(store)
+    if running is not None:
+        cancel_run(store, made.data_dir, running.run_id)
+
+
+def mark_of(run: Run) -> ProcessMark:
+    assert run.pid is not None
+    assert run.process_started_at is not None
+    return ProcessMark(run.pid, run.process_started_at)
+
+
+def test_a_run_is_followed_to_its_end_and_its_figures_are_kept(bench: Bench) -> None:
+    bench.will_run(TRAINS)
+    run = bench.start()
+    assert run.state == "running"
+    seen = list(watch_run(bench.store, bench.data_dir, run.run_id))
+    ended = bench.store.get_run(run.run_id)
+    assert ended is not None
+    assert (ended.state, ended.result["eval_loss"]) == ("done", 0.5)
+    assert (seen[-1].state, seen[-1].step, seen[-1].total_steps) == ("done", 3, 3)
+    losses = bench.store.list_run_metrics(run.run_id, "loss")
+    assert [(item.step, item.value) for item in losses] == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
+
+
+def test_the_order_says_all_that_the_process_needs(bench: Bench) -> None:
+    bench.will_run(TRAINS)
+    run = bench.start()
+    job = read_job(run_dir_of(bench.data_dir, run.run_id))
+    assert job.recipe == load_recipe()
+    assert job.base.path == str(bench.base)
+    assert job.dataset_dir == bench.dataset.path
+    bench.watch(run)
+
+
+def test_a_run_that_failed_says_why(bench: Bench) -> None:
+    bench.will_run(FAILS)
+    ended = bench.watch(bench.start())
+    assert (ended.state, ended.error) == ("failed", "Three answers are no JSON.")
+
+
+def test_a_crash_is_an_interruption_with_the_last_line_of_the_log(bench: Bench) -> None:
+    bench.will_run(CRASHES)
+    ended = bench.watch(bench.start())
+    assert ended.state == "interrupted"
+    assert "the disk is on fire" in str(ended.error)
+
+
+def test_only_one_run_trains_at_a_time(bench: Bench) -> None:
+    bench.will_run(HANGS)
+    run = bench.start()
+    with pytest.raises(RunError, match=run.run_id) as caught:
+        bench.start()
+    assert caught.value.code == "already_running"
+    cancel_run(bench.store, bench.data_dir, run.run_id)
+
+
+def test_cancel_ends_a_deaf_process_and_its_children_within_ten_seconds(bench: Bench) -> None:
+    bench.will_run(HANGS)
+    run = bench.start()
+    time.sleep(0.5)
+    began = time.monotonic()
+    ended = cancel_run(bench.store, bench.data_dir, run.run_id)
+    assert time.monotonic() - began < 10
+    assert ended.state == "cancelled"
+    assert not is_alive(mark_of(run))
+    if sys.platform != "win32":
+        with pytest.raises(ProcessLookupError):
+            os.killpg(mark_of(run).pid, signal.SIGTERM)
+
+
+def test_cancelling_what_has_ended_changes_nothing(bench: Bench) -> None:
+    bench.will_run(TRAINS)
+    ended = bench.watch(bench.start())
+    assert cancel_run(bench.store, bench.data_dir, ended.run_id).state == "done"
+
+
+def test_a_restarted_app_finds_the_run_that_still_trains(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.will_run(HANGS)
+    run = bench.start()
+    monkeypatch.setattr(run_process, "_CHILDREN", {})  # a new app is no parent
+    assert [item.state for item in recover_runs(bench.store, bench.data_dir)] == ["running"]
+    found = find_running(bench.store)
+    assert found is not None
+    assert found.run_id == run.run_id
+
+
+def test_a_restarted_app_settles_the_run_that_ended_meanwhile(bench: Bench) -> None:
+    bench.will_run(TRAINS)
+    run = bench.start()
+    deadline = time.monotonic() + 20
+    while is_alive(mark_of(run)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    [found] = recover_runs(bench.store, bench.data_dir)
+    assert (found.run_id, found.state) == (run.run_id, "done")
+    assert len(bench.store.list_run_metrics(run.run_id, "loss")) == 3
+
+
+def test_a_reused_process_number_is_not_taken_for_the_run() -> None:
+    began = psutil.Process().create_time()
+    assert is_alive(ProcessMark(os.getpid(), began))
+    assert not is_alive(ProcessMark(os.getpid(), began - 3600))
+
+
+def test_an_interrupted_run_goes_on_from_its_checkpoint(bench: Bench) -> None:
+    bench.will_run(CRASHES)
+    run = bench.watch(bench.start())
+    with pytest.raises(RunError) as caught:
+        resume_run(bench.store, bench.data_dir, run.run_id)
+    assert caught.value.code == "not_resumable"
+    run_dir = run_dir_of(bench.data_dir, run.run_id)
+    (run_dir / CHECKPOINTS_DIR / "checkpoint-10").mkdir(parents=True)
+    bench.will_run(TRAINS)
+    resumed = resume_run(bench.store, bench.data_dir, run.run_id)
+    assert (resumed.state, resumed.error) == ("running", None)
+    assert bench.watch(resumed).state == "done"
+
+
+def test_a_rank_that_the_server_cannot_load_is_refused_before_any_process(bench: Bench) -> None:
+    settings = RunSettings(max_lora_rank=8)
+    with pytest.raises(RunError, match="r = 64") as caught:
+        start_run(
+            bench.store,
+            bench.data_dir,
+            bench.dataset,
+            load_recipe("persona-r64"),
+            str(bench.base),
+            settings,
+        )
+    assert caught.value.code == "rank_too_high"
+    assert bench.store.list_runs(10) == []
+
+
+def test_progress_of_an_unknown_run_is_an_error_of_its_own(bench: Bench) -> None:
+    with pytest.raises(RunError) as caught:
+        progress(bench.store, bench.data_dir, "none")
+    assert caught.value.code == "unknown_run"
+
+
+def test_a_reloaded_page_sees_the_same_picture(bench: Bench) -> None:
+    bench.will_run(TRAINS)
+    run = bench.start()
+    bench.watch(run)
+    shown = progress(bench.store, bench.data_dir, run.run_id)
+    assert (shown.state, shown.step, len(shown.losses)) == ("done", 3, 3)
+    assert read_json(run_dir_of(bench.data_dir, run.run_id) / RESULT_FILE) is not None
+
+
+def test_closing_the_watch_leaves_the_run_alone(bench: Bench) -> None:
+    bench.will_run(HANGS)
+    run = bench.start()
+    line = {"step": 1, "total_steps": 9, "loss": 1.0}
+    append_line(run_dir_of(bench.data_dir, run.run_id) / METRICS_FILE, line)
+    with contextlib.closing(watch_run(bench.store, bench.data_dir, run.run_id)) as watching:
+        assert next(watching).state == "running"
+    assert is_alive(mark_of(run))
