@@ -66,6 +66,7 @@ def main(words: Sequence[str]) -> int:
     """Command line; the exit code."""
     arguments = parse(words)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # kernels that a CPU does not need
     try:
         settings = load_settings(arguments, os.environ)
         if arguments.command != CHAT:
