@@ -16,8 +16,9 @@ from chatbot.themes import FIELDS
 from feedback_store.records import NewExample
 from finetune import hygiene, text_checks
 from finetune.category_fit import catalog_judge
+from finetune.field_cleaning import make_flag
 from finetune.flags import Flag, Severity, quote
-from finetune.repair import make_flag, repair
+from finetune.repair import repair
 
 AnswerFormat = Literal["recommendation", "text"]
 _GROWN_TOGETHER: Final = re.compile(r"[가-힣][A-Za-z]{2,}")

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from chatbot.recommendation import (
-    NUM_CHALLENGES,
-    Challenge,
     Recommendation,
     RecommendationError,
     canonical,
@@ -24,10 +21,9 @@ from chatbot.recommendation import (
 from finetune.answer_lines import (
     NotCertain,
     read_lines,
-    split_bullet,
     split_challenge,
-    split_number,
 )
+from finetune.field_cleaning import INVISIBLE, Cleaner, looks_stuffed, make_flag
 from finetune.flags import Flag, quote
 from finetune.lenient_json import WRAPPER_KEYS, TooTangled, read_all
 
@@ -35,26 +31,7 @@ MAX_DEPTH: Final = 6  # wrappers inside wrappers
 MAX_LENGTH: Final = 20_000  # characters of an answer; longer ones are not looked into
 
 _FENCE: Final = re.compile(r"```[ \t]*(?:json|JSON)?[ \t]*\n?(.*?)(?:```|\Z)", re.DOTALL)
-_INVISIBLE: Final = "\ufeff\u200b\u2060"
-_BLANK: Final = re.compile(rf"^(?:[\s{_INVISIBLE}]|\\[nrt])+|(?:[\s{_INVISIBLE}]|\\[nrt])+$")
-_LINE_BREAK: Final = re.compile(r"[ \t\r]*[\n\u2028\u2029][ \t\r\n\u2028\u2029]*")
-_ESCAPED_CHAR: Final = re.compile(r'\\[nrt"]')
-_KEY: Final = re.compile(r"""["'“”](?:recommend|challenges|title|description)\\?["'“”]\s*:""")
 _DROPPED_KEYS: Final = frozenset({"category"})  # the API adds it to each challenge
-
-FIXES: Final = {
-    "not_an_answer": "Write the answer by hand, or exclude the row.",
-    "truncated": "The end is missing: write it by hand, or exclude the row.",
-    "ambiguous": "The text can be read in several ways: choose one by hand.",
-    "wrong_count": f"Leave exactly {NUM_CHALLENGES} challenges.",
-    "field_stuffing": "Move the challenges out of recommend into their own fields.",
-    "line_break": "Replace the line break inside the text by a space, or by nothing.",
-    "escaped_text": "Replace the visible backslash by what it stands for.",
-    "leading_number": "Remove the number or bullet at the start.",
-    "extra_key": "Remove the unknown fields.",
-    "too_long": "Shorten the field.",
-}
-_DEFAULT_FIX: Final = "Correct the answer by hand, or exclude the row."
 
 
 @dataclass(frozen=True)
@@ -74,12 +51,6 @@ class _Draft:
 
     value: dict[str, Any]
     repairs: frozenset[str]
-
-
-def make_flag(name: str, evidence: str, severity: str = "error") -> Flag:
-    """A flag of this module with its usual fix."""
-    kind: Any = severity
-    return Flag(name, kind, quote(evidence, 120), FIXES.get(name, _DEFAULT_FIX))
 
 
 def repair(text: str) -> Repaired:
@@ -122,7 +93,7 @@ def _read_text(text: str, depth: int) -> list[_Draft]:
     """All drafts a text can be read as, at least one; raises NotCertain."""
     if depth == 0:
         raise NotCertain("ambiguous", f"nested more than {MAX_DEPTH} times")
-    stripped = text.strip().strip(_INVISIBLE).strip()
+    stripped = text.strip().strip(INVISIBLE).strip()
     for read in (_read_json, _read_fence, _read_escaped, _read_lenient, _read_embedded):
         drafts = read(stripped, depth)
         if drafts:
@@ -213,19 +184,9 @@ def _needs_reading(value: dict[str, Any]) -> bool:
     recommend, items = value.get("recommend"), value.get("challenges")
     if set(value) != {"recommend", "challenges"} or not isinstance(items, list):
         return True
-    if not isinstance(recommend, str) or _looks_stuffed(recommend):
+    if not isinstance(recommend, str) or looks_stuffed(recommend):
         return True
     return len(items) == 0 or any(not isinstance(item, dict) or len(item) != 2 for item in items)
-
-
-def _looks_stuffed(recommend: str) -> bool:
-    """Whether the recommend text seems to hold the challenges too."""
-    if recommend.lstrip(' "').startswith("{") or _KEY.search(recommend):
-        return True
-    if "\n" not in recommend:
-        return False
-    lines = [line.strip() for line in recommend.splitlines()]
-    return sum(split_number(line)[0] is not None or split_bullet(line)[0] for line in lines) > 1
 
 
 def _read_value(value: Any, depth: int) -> list[_Draft]:
@@ -252,7 +213,7 @@ def _read_value(value: Any, depth: int) -> list[_Draft]:
 def _read_parts(value: dict[str, Any], depth: int) -> list[_Draft]:
     challenges, repairs = _read_challenges(value.get("challenges"))
     recommend = value["recommend"]
-    if isinstance(recommend, dict) or (isinstance(recommend, str) and _looks_stuffed(recommend)):
+    if isinstance(recommend, dict) or (isinstance(recommend, str) and looks_stuffed(recommend)):
         return _unstuff(recommend, challenges, depth)
     kept = {key: part for key, part in value.items() if key not in _DROPPED_KEYS}
     if len(kept) < len(value):
@@ -315,67 +276,13 @@ def _read_challenge(item: Any, repairs: set[str]) -> Any:
 # Finishing: value → recommendation, its texts cleaned.
 
 
-class _Cleaner:
-    """Cleans the texts of one answer, and collects what was repaired and what is doubtful."""
-
-    def __init__(self, repairs: frozenset[str]) -> None:
-        self.repairs = set(repairs)
-        self.flags: list[Flag] = []
-
-    def clean(self, text: str) -> str:
-        """Edge blanks and stray line breaks removed where that is certain."""
-        cleaned = _BLANK.sub("", text)
-        if cleaned != text:
-            self.repairs.add("edge_blank")
-        if "\n" in cleaned or "\u2028" in cleaned or "\u2029" in cleaned:
-            cleaned = _LINE_BREAK.sub(self._join_lines, cleaned)
-        if "\\" in cleaned and _ESCAPED_CHAR.search(cleaned):
-            self.flags.append(make_flag("escaped_text", cleaned, "warning"))
-        return cleaned
-
-    def _join_lines(self, match: re.Match[str]) -> str:
-        """A space where one stood beside the break, or where a sentence ended before it."""
-        before = match.string[match.start() - 1]
-        if " " in match[0] or "\t" in match[0] or before in ".!?。…":
-            self.repairs.add("line_break")
-            return " "
-        self.flags.append(make_flag("line_break", match.string, "warning"))
-        return match[0]
-
-    def _strip_all(self, titles: list[str], split: Callable[[str], tuple[Any, str]]) -> list[str]:
-        self.repairs.add("numbering")
-        return [split(title)[1] for title in titles]
-
-    def strip_numbers(self, titles: list[str]) -> list[str]:
-        """Titles without "1. ", "2. ", "3. " or bullets, if all of them have one."""
-        numbers = [split_number(title)[0] for title in titles]
-        if len(titles) == NUM_CHALLENGES and numbers == list(range(1, NUM_CHALLENGES + 1)):
-            return self._strip_all(titles, split_number)
-        if len(titles) == NUM_CHALLENGES and all(split_bullet(title)[0] for title in titles):
-            return self._strip_all(titles, split_bullet)
-        return titles
-
-    def flag_leading(self, text: str) -> None:
-        """Flag a number or bullet at the start that could not be removed with certainty."""
-        if split_number(text)[0] is not None or split_bullet(text)[0]:
-            self.flags.append(make_flag("leading_number", text, "warning"))
-
-
 def _finish(draft: _Draft, text: str) -> Repaired:
     try:
         checked = from_dict(draft.value)
     except RecommendationError as error:
         return _refuse(error.code, str(error))
-    cleaner = _Cleaner(draft.repairs)
-    recommend = cleaner.clean(checked.recommend)
-    titles = cleaner.strip_numbers([cleaner.clean(item.title) for item in checked.challenges])
-    bodies = [cleaner.clean(item.description) for item in checked.challenges]
-    for part in (recommend, *titles):
-        cleaner.flag_leading(part)
-    if _looks_stuffed(recommend):
-        cleaner.flags.append(make_flag("field_stuffing", recommend))
-    pairs = zip(titles, bodies, strict=True)
-    answer = Recommendation(recommend, tuple(Challenge(*pair) for pair in pairs))
+    cleaner = Cleaner(draft.repairs)
+    answer = cleaner.clean_answer(checked)
     if answer != checked:
         try:
             from_dict(to_dict(answer))
