@@ -35,7 +35,7 @@ class ImportSettings:
     """How a file is read; num_workers 0 works in this process."""
 
     rows: RowSettings = DEFAULT_ROWS
-    num_workers: int = max(1, (os.cpu_count() or 1) - 1)
+    num_workers: int = os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
