@@ -11,8 +11,8 @@ FLAG_FILES = "checks repair field_cleaning answer_lines set_checks people_checks
 REPAIRS = """
     json_in_string code_fence surrounding_text wrapper numbered_lines bulleted_lines field_stuffing
     trailing_comma single_quotes smart_quotes bare_keys unescaped_quotes raw_newlines numbering
-    edge_blank line_break challenge_as_text extra_key spacing sentence_outside masked_prompt redacted
-    encoding edited
+    edge_blank line_break challenge_as_text extra_key spacing sentence_outside masked_prompt
+    redacted encoding edited
 """
 
 
