@@ -71,6 +71,8 @@ def build_model(folder: Path, kind: Kind = "llama", shape: Shape | None = None) 
     _write_json(folder / "config.json", _config(kind, shape))
     rng = np.random.default_rng(7)
     weights = {name: _random(rng, dims) for name, dims in _tensors(kind, shape)}
+    if _ties_embeddings(kind):  # small, else every token is followed by itself
+        weights["model.embed_tokens.weight"] *= 0.1
     _save(weights, folder / "model.safetensors")
     return folder
 

@@ -200,7 +200,11 @@ def _device_args(settings: VllmSettings) -> list[str]:
     # instead of 200, sixteen with an adapter 314 instead of 340).
     executor = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
     dtype = "float32" if settings.dtype == "auto" else settings.dtype
-    return ["--dtype", dtype, "--distributed-executor-backend", executor]
+    args = ["--dtype", dtype, "--distributed-executor-backend", executor]
+    # Whole prompts only: when a part of a prompt with a seed is in a batch, the engine dies of
+    # "CPU Generator does not use offset" (64 answers at once did it).
+    most = max(2048, find_context_window(settings.model, settings.max_model_len))
+    return [*args, "--no-enable-chunked-prefill", "--max-num-batched-tokens", str(most)]
 
 
 def round_up_rank(rank: int) -> int:

@@ -240,6 +240,19 @@ async def test_closing_an_answer_frees_the_engine(setup: Setup) -> None:
         assert _text(await _answer(setup.engine))
 
 
+async def test_many_long_questions_at_once_are_all_answered(setup: Setup) -> None:
+    # More tokens than fit one step: vLLM's CPU engine dies of a seeded prompt that is cut there.
+    questions = [[{"role": "user", "content": f"{number} " + "바다 " * 60}] for number in range(24)]
+    sampling = Sampling(max_tokens=3, seed=7)
+
+    async def ask(question: Any) -> Chunk:
+        return [item async for item in setup.engine.stream(question, None, sampling, None)][-1]
+
+    last = await asyncio.gather(*map(ask, questions))
+    assert sum(chunk.prompt_tokens or 0 for chunk in last) > 2048
+    assert all(chunk.completion_tokens for chunk in last)
+
+
 async def test_a_conversation_that_is_too_long_is_refused(setup: Setup) -> None:
     long = [*MESSAGES[:1], {"role": "user", "content": "가나다라 " * 2000}]
     with pytest.raises(EngineError) as caught:
