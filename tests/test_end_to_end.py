@@ -121,9 +121,8 @@ def test_both_wait_in_curate_and_are_accepted(page):
     expect(page.locator("#curate-counts [data-count=accepted] b")).to_have_text("2")
 
 
-def test_a_file_of_examples_is_imported_and_accepted(page):
-    path = ROOT / "assets" / "starter-examples.jsonl"
-    page.locator("#curate-import input[type=file]").set_input_files(path)
+def test_the_starter_examples_are_imported_and_accepted(page):
+    page.locator("#curate-starter").click()
     pending = page.locator("#curate-counts [data-count=pending] b")
     expect(pending).to_have_text("120", timeout=MINUTE)
     page.on("dialog", lambda dialog: dialog.accept())

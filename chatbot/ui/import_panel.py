@@ -19,6 +19,7 @@ from chatbot.ui.people import require_admin
 from feedback_store.errors import StoreError
 from finetune.formats import ImportProgress, ImportResult, import_path
 from finetune.source_files import FormatError
+from finetune.starter_corpus import EXAMPLES_PATH
 
 FILE_TYPES: Final = [".json", ".jsonl", ".csv", ".tsv", ".xlsx", ".parquet", ".txt"]
 POLL_S: Final = 0.3
@@ -86,18 +87,25 @@ class ImportPanel:
                 elem_id="curate-import",
                 height=150,
             )
+            self.starter = gr.Button(
+                label("import_starter"), elem_id="curate-starter", variant="secondary", size="md"
+            )
             self.result = html_part("curate-import-result")
 
     def wire(self, after: Any, inputs: list[Any], outputs: list[Any]) -> None:
         """Import what is dropped, then show the queue again by `after`."""
-        event = self.files.upload(
-            self.on_upload,
-            inputs=[self.files],
-            outputs=[self.files, self.result],
-            concurrency_limit=2,
-            **QUIET,
+        shown = [self.files, self.result]
+        dropped = self.files.upload(
+            self.on_upload, inputs=[self.files], outputs=shown, concurrency_limit=2, **QUIET
         )
-        event.then(after, inputs=inputs, outputs=outputs, concurrency_limit=32, **QUIET)
+        clicked = self.starter.click(self.on_starter, outputs=shown, concurrency_limit=2, **QUIET)
+        for event in (dropped, clicked):
+            event.then(after, inputs=inputs, outputs=outputs, concurrency_limit=32, **QUIET)
+
+    async def on_starter(self, request: gr.Request) -> AsyncIterator[tuple[Any, str]]:
+        """The examples that ship with the project, for people who have none of their own yet."""
+        async for shown in self.on_upload([str(EXAMPLES_PATH)], request):
+            yield shown
 
     async def on_upload(
         self, paths: list[str] | None, request: gr.Request
