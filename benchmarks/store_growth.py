@@ -13,6 +13,7 @@ from feedback_store.store import Store
 
 TURNS_PER_CONVERSATION: Final = 10
 EXAMPLES_PER_TURN: Final = 0.3
+PRODUCERS: Final = 100  # filling is not measured: the larger the groups, the sooner it is done
 
 
 class Grower:
@@ -39,7 +40,7 @@ class Grower:
     def _add_turns(self, present: int, num_new: int) -> None:
         adapter = f"v{present // 100_000:04d}"
         first = present // TURNS_PER_CONVERSATION
-        names = range(first, first + num_new // TURNS_PER_CONVERSATION)
+        names = range(first, first + -(-num_new // TURNS_PER_CONVERSATION))
         for number in names:
             self._store.add_conversation(self._corpus.conversation(number))
         shares = [
@@ -47,7 +48,7 @@ class Grower:
             for number in names
         ]
         store_raw.run_threads(
-            [lambda part=shares[start::16]: self._say(part) for start in range(16)]  # type: ignore[misc]
+            [lambda part=shares[start::PRODUCERS]: self._say(part) for start in range(PRODUCERS)]  # type: ignore[misc]
         )
 
     def _say(self, conversations: Sequence[Sequence[NewTurn]]) -> None:

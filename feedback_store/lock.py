@@ -72,13 +72,18 @@ class DataDirLock:
 
 def read_owner(data_dir: Path) -> dict[str, Any] | None:
     """Who holds the folder now, or None."""
-    path = data_dir / LOCK_NAME
     try:
-        descriptor = os.open(path, os.O_RDWR)
+        descriptor = os.open(data_dir / LOCK_NAME, os.O_RDWR)
     except FileNotFoundError:
         return None
     try:
-        return None if _try_lock(descriptor) else _read(path)
+        for _ in range(5):
+            if _try_lock(descriptor):
+                return None
+            if owner := _read(data_dir / LOCK_NAME):
+                return owner
+            time.sleep(0.02)  # it is being written, or another reader just looked
+        return None
     finally:
         os.close(descriptor)
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
-
-from sqlite_utils import Database
+from typing import TYPE_CHECKING, Final
 
 from feedback_store.errors import NewerSchema
 from feedback_store.example_search import reindex_examples
 from feedback_store.sqlite import Connection, immediate
 from feedback_store.views import VIEWS
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
 _TABLES: Final = """
 CREATE TABLE conversations (
@@ -278,6 +279,10 @@ def refuse_newer(connection: Connection, path: Path) -> None:
 
 def migrate(connection: Connection) -> None:
     """Take the missing steps, each in one immediate transaction."""
+    if read_version(connection) == SCHEMA_VERSION:
+        return
+    from sqlite_utils import Database  # brings pandas where that is installed: half a second
+
     while read_version(connection) < SCHEMA_VERSION:
         with immediate(connection):
             number = read_version(connection)  # another starter may have been quicker

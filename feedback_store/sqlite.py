@@ -1,7 +1,7 @@
 """The one SQLite library of the process, and how its connections are set up.
 
-sqlite-utils picks pysqlite3 where it is installed. A second library, or plain file calls, on a
-live database file would drop its locks, so everything takes the library from here.
+pysqlite3 where it is installed, as sqlite-utils chooses too. A second library, or plain file calls,
+on a live database file would drop its locks, so everything takes the library from here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from feedback_store.errors import AffectedSQLite, DiskFull, StoreError
 if TYPE_CHECKING:
     import sqlite3
 else:
-    from sqlite_utils.utils import sqlite3
+    try:
+        from pysqlite3 import dbapi2 as sqlite3
+    except ImportError:
+        import sqlite3
 
 Connection = sqlite3.Connection
 Row = sqlite3.Row
@@ -32,7 +35,7 @@ _SETTINGS = (
     "foreign_keys = ON",
     "secure_delete = ON",
     "temp_store = MEMORY",
-    "mmap_size = 268435456",
+    "cache_size = -16000",  # kB a connection, for the inner pages of a large search index
 )
 
 # SQLite's primary result codes; the higher bits of an extended code say more.
