@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -36,7 +35,7 @@ class AnswerLimits:
     ) -> None:
         self._settings = settings
         self._clock = clock
-        self._begun: dict[str, deque[float]] = {}
+        self._begun: dict[str, list[float]] = {}
         self._running: dict[str, int] = {}
         self._swept_at = clock()
         self.num_running = 0
@@ -80,16 +79,14 @@ class AnswerLimits:
             )
         now = self._clock()
         self._sweep(now)
-        begun = self._begun.setdefault(person_id, deque())
-        while begun and begun[0] <= now - _WINDOW_S:
-            begun.popleft()
+        begun = [at for at in self._begun.get(person_id, ()) if at > now - _WINDOW_S]
         if len(begun) >= self._settings.num_per_minute:
             raise ChatError(
                 "too_fast",
                 f"{len(begun)} questions in a minute are the limit. Try again a little later.",
                 retry_after_s=max(1.0, begun[0] + _WINDOW_S - now),
             )
-        begun.append(now)
+        self._begun[person_id] = [*begun, now]
 
     def _sweep(self, now: float) -> None:
         """Forget the people of whom nothing came in the last minute."""
