@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from chatbot.base_models import find_pad_token
 from finetune.job import Base
+from finetune.memory import Load
 from finetune.preflight import TokenizerFacts
-from finetune.recipe import Recipe
 
 Device = Literal["cpu", "cuda", "mps"]
 
@@ -24,17 +24,15 @@ class Hardware:
     quantization: Literal["none", "nf4"] = "none"
 
 
-def choose_hardware(recipe: Recipe, wanted: str, quantization: str = "none") -> Hardware:
-    """bf16 where the hardware really has it (torch also counts emulation), fp16 on older cards,
-    fp32 without a card.
-    """
+def choose_hardware(load: Load, wanted: str) -> Hardware:
+    """What the memory plan chose, where torch really has it; torch counts emulated bf16, too."""
     import torch
 
-    nf4: Literal["none", "nf4"] = "nf4" if "nf4" in (recipe.quantization, quantization) else "none"
+    nf4: Literal["none", "nf4"] = "nf4" if load.quantization == "nf4" else "none"
     if wanted in ("auto", "cuda") and torch.cuda.is_available():
         has_bf16 = torch.cuda.get_device_capability()[0] >= 8
-        auto: Literal["bf16", "fp16"] = "bf16" if has_bf16 else "fp16"
-        return Hardware("cuda", auto if recipe.precision == "auto" else recipe.precision, nf4)
+        half: Literal["bf16", "fp16"] = "bf16" if has_bf16 else "fp16"
+        return Hardware("cuda", "fp32" if load.precision == "fp32" else half, nf4)
     if wanted == "auto" and torch.backends.mps.is_available():
         return Hardware("mps", "fp32")
     return Hardware("cpu", "fp32", nf4)

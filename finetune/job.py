@@ -47,6 +47,8 @@ class TrainingJob:
     max_lora_rank: int = 64  # of the server that will load the adapter
     start_adapter: str | None = None  # KTO and DPO start from an adapter
     device: str = "auto"  # auto, cpu, cuda
+    is_server_asleep: bool = False  # then the card is free for the training
+    memory_correction: float = 1.0  # what earlier runs used over what was predicted
 
     def write(self, run_dir: Path) -> None:
         """Leave the order in the run's folder."""

@@ -7,9 +7,9 @@ imported inside, after the first line of the log.
 from __future__ import annotations
 
 import argparse
+import gc
 import hashlib
 import json
-import math
 import os
 import shutil
 import sys
@@ -17,22 +17,28 @@ import time
 import traceback
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import psutil
 
-from finetune.adapter_checks import check_adapter, check_served_class, weight_shapes
+from finetune.adapter_checks import check_adapter, check_served_class
 from finetune.job import ADAPTER_DIR, CHECKPOINTS_DIR, TrainingJob, read_job
-from finetune.preflight import PreflightRefused, check_all, check_answers
+from finetune.machine import find_machine
+from finetune.memory import MemoryPlan, ModelShape, Rows, plan_memory, read_shape
+from finetune.preflight import (
+    PreflightRefused,
+    PreflightReport,
+    check_all,
+    check_answers,
+    check_tokenizer,
+)
 from finetune.recipe import Recipe, explain_recipe
 from finetune.run_report import RunReport
 from finetune.schedule import Schedule, plan_schedule
 from finetune.training_rows import FittingRows, TrainingRow, keep_fitting, read_rows
 from finetune.watch import StopReason, Watch, WatchLimits
-
-_ROWS_AT_ONCE_CPU: Final = 8
 
 
 class TrainingStopped(RuntimeError):
@@ -43,6 +49,12 @@ class TrainingStopped(RuntimeError):
         self.code = reason.code
 
 
+class NotEnoughMemory(RuntimeError):
+    """Nothing that could be changed makes the training fit; the message has the numbers."""
+
+    code = "not_enough_memory"
+
+
 @dataclass(frozen=True)
 class Setup:
     """Everything known before the model is loaded."""
@@ -51,6 +63,7 @@ class Setup:
     run_dir: Path
     recipe: Recipe  # adapted
     schedule: Schedule
+    memory: MemoryPlan
     hardware: Any
     tokenizer: Any
     train: FittingRows
@@ -125,29 +138,47 @@ def prepare(
     job: TrainingJob, run_dir: Path, rows: dict[str, list[TrainingRow]], report: RunReport
 ) -> Setup:
     """Tokenizer, rows that fit, the recipe adapted to them, and the steps."""
-    from finetune.base_loading import choose_hardware, load_tokenizer
+    from finetune.base_loading import choose_hardware, describe_tokenizer, load_tokenizer
 
     tokenizer = load_tokenizer(job.base)
+    check_all(check_tokenizer(describe_tokenizer(tokenizer, job.base, ())), figures={})
     limit = job.recipe.max_length
     fitting = {
         split: keep_fitting(found, tokenizer, limit, job.base.chat_template_kwargs)
         for split, found in rows.items()
     }
-    size = sum(math.prod(shape) for shape in weight_shapes(Path(job.base.path)).values())
-    recipe, reasons = explain_recipe(job.recipe, len(fitting["train"].rows), size)
+    base_dir, rows_kept = Path(job.base.path), fitting["train"]
+    shape = read_shape(base_dir)
+    recipe, reasons = explain_recipe(job.recipe, len(rows_kept.rows), shape.num_parameters)
     for reason in reasons:
         report.event("reason", reason.message, code=reason.code, **reason.values)
+    plan = _plan_memory(job, shape, recipe, rows_kept)
+    report.event("memory", plan.message, **plan.to_dict())
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     return Setup(
         job=job,
         run_dir=run_dir,
         recipe=recipe,
-        schedule=plan_schedule(recipe, len(fitting["train"].rows), _ROWS_AT_ONCE_CPU, processes),
-        hardware=choose_hardware(recipe, job.device),
+        schedule=plan_schedule(recipe, len(rows_kept.rows), plan.load.rows_at_once, processes),
+        memory=plan,
+        hardware=choose_hardware(plan.load, job.device),
         tokenizer=tokenizer,
-        train=fitting["train"],
+        train=rows_kept,
         validation=fitting["validation"],
     )
+
+
+def _plan_memory(
+    job: TrainingJob, shape: ModelShape, recipe: Recipe, rows: FittingRows
+) -> MemoryPlan:
+    machine = find_machine(job.device)
+    if job.is_server_asleep:
+        machine = replace(machine, server=0)
+    lengths = Rows(max(rows.lengths), max(rows.answer_lengths))
+    plan = plan_memory(shape, recipe, lengths, machine, job.memory_correction)
+    if plan.choice == "refused":
+        raise NotEnoughMemory(plan.message)
+    return plan
 
 
 def _prompts_of_answers(rows: Sequence[TrainingRow]) -> dict[str, frozenset[str]]:
@@ -169,17 +200,11 @@ class _Training:
 
     def run(self) -> dict[str, Any]:
         """Load, check, train, save, check again."""
-        from finetune.preflight_facts import inspect
-        from finetune.training_callback import RunCallback, used_memory_mb
+        from finetune.training_callback import RunCallback, peak_memory_mib
 
-        setup = self._setup
         callback = RunCallback(self._report, self._watch)
-        trainer = self._build(callback)
-        preflight = inspect(trainer, setup)
-        self._report.event(
-            "preflight", _describe_preflight(preflight.figures), **preflight.to_dict()
-        )
-        trainer.train(resume_from_checkpoint=_has_checkpoint(setup.run_dir))
+        trainer, preflight = self._train_with_room(callback)
+        setup = self._setup
         if callback.stopped and callback.stopped.is_failure:
             raise TrainingStopped(callback.stopped)
         self._report.event("saving", "Writing and checking the adapter.")
@@ -192,7 +217,7 @@ class _Training:
             "hardware": asdict(setup.hardware),
             "preflight": preflight.to_dict(),
             "adapter": facts,
-            "peak_memory_mb": used_memory_mb(),
+            "memory": {**setup.memory.to_dict(), "peak_mib": round(peak_memory_mib())},
             "duration_s": round(time.time() - psutil.Process().create_time(), 2),
         }
 
@@ -207,6 +232,39 @@ class _Training:
         model = trainer.accelerator.unwrap_model(trainer.model)
         kwargs = self._setup.template_kwargs
         return {RESULT_KEY: measure_applied(model, self._setup.tokenizer, kwargs)}
+
+    def _train_with_room(self, callback: Any) -> tuple[Any, PreflightReport]:
+        """Train; when memory runs out all the same, go on with half the rows at once."""
+        while True:
+            try:
+                return self._train_once(callback)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                smaller = self._setup.schedule.halved()
+                if smaller is None:
+                    raise NotEnoughMemory(
+                        f"Memory ran out with one row at once. {self._setup.memory.message} "
+                        "Lower max_length or r, or choose a smaller base model."
+                    ) from error
+            self._setup = replace(self._setup, schedule=smaller)
+            free_memory()
+            count = smaller.per_device_train_batch_size
+            self._report.event(
+                "out_of_memory", f"Memory ran out; going on with {count} rows at once."
+            )
+
+    def _train_once(self, callback: Any) -> tuple[Any, PreflightReport]:
+        from finetune.preflight_facts import inspect
+
+        trainer = self._build(callback)
+        preflight = inspect(trainer, self._setup)
+        summary = _describe_preflight(preflight.figures)
+        self._report.event("preflight", summary, **preflight.to_dict())
+        if self._setup.hardware.device == "cuda":
+            trainer.rehearse()
+        trainer.train(resume_from_checkpoint=_has_checkpoint(self._setup.run_dir))
+        return trainer, preflight
 
     def _build(self, callback: Any) -> Any:
         from finetune.base_loading import find_stop_ids, load_model
@@ -223,6 +281,7 @@ class _Training:
             hardware=setup.hardware,
             checkpoints_dir=setup.run_dir / CHECKPOINTS_DIR,
             has_validation=bool(setup.validation.rows),
+            gradient_checkpointing=setup.memory.load.gradient_checkpointing,
         )
         splits = (setup.train, setup.validation)
         train, validation = (to_dataset(s.rows, setup.template_kwargs) for s in splits)
@@ -269,6 +328,26 @@ def _name_base(adapter_dir: Path, job: TrainingJob) -> None:
 
 def _hash_file(path: Path) -> str | None:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """torch says it in several ways; the CPU's allocator only in the text."""
+    text = str(error).lower()
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in text
+        or "out of memory" in text
+    )
+
+
+def free_memory() -> None:
+    """Give back what the failed attempt held."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _has_checkpoint(run_dir: Path) -> bool:

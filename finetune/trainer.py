@@ -32,6 +32,7 @@ class Course:
     hardware: Hardware
     checkpoints_dir: Path
     has_validation: bool
+    gradient_checkpointing: bool = False
     report_to: str = "none"
 
 
@@ -81,7 +82,7 @@ def sft_config(course: Course) -> SFTConfig:
         bf16=hardware.precision == "bf16",
         fp16=hardware.precision == "fp16",
         use_cpu=hardware.device == "cpu",
-        gradient_checkpointing=recipe.gradient_checkpointing == "on",
+        gradient_checkpointing=course.gradient_checkpointing,
         max_length=recipe.max_length if packing else None,  # longer rows were left out before
         packing=packing,
         eval_packing=False,
@@ -153,8 +154,9 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
         rest = {name: value for name, value in inputs.items() if name != "labels"}
         # Only the positions from the first learnt token of the batch on reach the output layer.
         keep = labels.shape[1] - first + 1
-        logits = model(**rest, use_cache=False, logits_to_keep=keep).logits[:, :-1]
-        targets = labels[:, first:]
+        logits = model(**rest, use_cache=False, logits_to_keep=keep).logits
+        # The last position predicts nothing; ignoring it saves a copy of all logits.
+        targets = functional.pad(labels[:, first:], (0, 1), value=IGNORED)
         loss = functional.cross_entropy(
             logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED, reduction="sum"
         )
@@ -163,6 +165,25 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
         if self.args.average_tokens_across_devices:
             loss = loss * self.accelerator.num_processes
         return loss / num_items
+
+    def rehearse(self) -> None:
+        """One step on the longest rows, thrown away: if memory is short, it shows now."""
+        count = self.args.per_device_train_batch_size
+        order = sorted(range(len(self.train_dataset)), key=lambda n: -len(self._ids(n)))
+        rows = [self.train_dataset[number] for number in order[:count]]
+        names = ("input_ids", "labels", "seq_lengths")
+        batch = self.data_collator([{k: row[k] for k in names if k in row} for row in rows])
+        inputs = self._prepare_inputs(batch)
+        self.model.train()
+        with self.compute_loss_context_manager():
+            loss = self.compute_loss(self.model, inputs)
+        loss.backward()
+        self.model.zero_grad(set_to_none=True)
+        self.num_tokens_seen = 0
+        self._metrics["train"].clear()
+
+    def _ids(self, number: int) -> Any:
+        return self.train_dataset[number]["input_ids"]
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Checkpoints are not for people; the adapter's papers are written by the registry."""

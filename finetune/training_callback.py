@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -10,6 +11,7 @@ from typing import Any
 import psutil
 from transformers import TrainerCallback
 
+from finetune.memory import MIB
 from finetune.preflight import is_canonical
 from finetune.run_report import RunReport
 from finetune.watch import Sampled, StopReason, Watch
@@ -145,9 +147,23 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
 
 
 def used_memory_mb() -> float:
-    """Memory of this process: of the card where it trains on one, else resident."""
+    """Memory of this process now: on the card where it trains on one, else resident."""
     import torch
 
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
-        return float(torch.cuda.memory_reserved() / 2**20)
-    return float(psutil.Process().memory_info().rss / 2**20)
+        return float(torch.cuda.memory_reserved() / MIB)
+    return float(psutil.Process().memory_info().rss / MIB)
+
+
+def peak_memory_mib() -> float:
+    """The most that this process ever held."""
+    import torch
+
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return float(torch.cuda.max_memory_reserved() / MIB)
+    if sys.platform == "win32":
+        return float(psutil.Process().memory_info().peak_wset / MIB)
+    kib = 1024 if sys.platform == "darwin" else 1
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / kib / 1024

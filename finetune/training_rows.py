@@ -50,6 +50,7 @@ class FittingRows:
 
     rows: tuple[TrainingRow, ...]
     lengths: tuple[int, ...]
+    answer_lengths: tuple[int, ...]
     num_left_out: int
     longest: int  # of all rows, those left out among them
 
@@ -92,8 +93,8 @@ def keep_fitting(
         tokenizer.apply_chat_template(row.to_conversation(), tokenize=False, **template_kwargs)
         for row in rows
     ]
-    encoded = tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
-    lengths = [len(ids) for ids in encoded]
+    lengths = _count_tokens(tokenizer, texts)
+    answers = _count_tokens(tokenizer, [row.completion for row in rows])
     kept = [number for number, length in enumerate(lengths) if length <= max_length]
     if rows and not kept:
         raise RowError(
@@ -104,6 +105,14 @@ def keep_fitting(
     return FittingRows(
         rows=tuple(rows[number] for number in kept),
         lengths=tuple(lengths[number] for number in kept),
+        answer_lengths=tuple(answers[number] for number in kept),
         num_left_out=len(rows) - len(kept),
         longest=max(lengths, default=0),
     )
+
+
+def _count_tokens(tokenizer: ChatTokenizer, texts: Sequence[str]) -> list[int]:
+    if not texts:
+        return []
+    encoded = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+    return [len(ids) for ids in encoded]

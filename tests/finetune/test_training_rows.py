@@ -64,6 +64,7 @@ def test_rows_that_are_too_long_are_left_out_whole(tmp_path: Path) -> None:
     kept = keep_fitting(read_rows(tmp_path, "train"), WordTokenizer(), 4, {})
     assert [row.completion for row in kept.rows] == ["short"]
     assert (kept.lengths, kept.num_left_out, kept.longest) == ((2,), 1, 8)
+    assert kept.answer_lengths == (1,)
 
 
 def test_when_no_row_fits_the_shortest_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,56 @@
+"""What memory this machine has, read without torch: the card by nvidia-smi, the rest by psutil."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import replace
+from typing import Final
+
+import psutil
+
+from finetune.memory import MIB, Machine
+
+_QUERY: Final = "memory.total,memory.free,compute_cap"
+_TIMEOUT_S: Final = 10
+
+
+def find_machine(device: str = "auto", *, can_sleep: bool = False) -> Machine:
+    """The card where there is one and it is wanted, else the memory of the CPU.
+
+    What is in use on the card counts as the server's.
+    """
+    if device in ("auto", "cuda"):
+        card = _find_card()
+        if card is not None:
+            return replace(card, can_sleep=can_sleep)
+    memory = psutil.virtual_memory()
+    return Machine("cpu", total=int(memory.total), free=int(memory.available), has_bf16=False)
+
+
+def _find_card() -> Machine | None:
+    program = shutil.which("nvidia-smi")
+    if program is None or os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+        return None
+    index = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    command = [program, f"--query-gpu={_QUERY}", "--format=csv,noheader,nounits", "-i", index]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=True
+        )
+        return read_card(done.stdout)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+
+
+def read_card(text: str) -> Machine:
+    """From one line of nvidia-smi: total and free MiB, compute capability."""
+    total, free, capability = (part.strip() for part in text.strip().splitlines()[0].split(","))
+    return Machine(
+        device="cuda",
+        total=int(total) * MIB,
+        free=int(free) * MIB,
+        server=(int(total) - int(free)) * MIB,
+        has_bf16=float(capability) >= 8.0,
+    )

@@ -1,0 +1,322 @@
+"""Memory plan: what a training needs, what the machine has beside the server, and what to change
+if the one does not fit the other. Pure arithmetic on the base's files; no torch.
+
+The counts of stored activations follow the layers of Llama, Mistral, Qwen3 and Gemma3 with LoRA
+on frozen weights; docs/experiments.md compares them with measured peaks.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from finetune.adapter_checks import weight_shapes
+from finetune.recipe import ALL_LINEAR, Recipe
+
+MIB: Final = 2**20
+GIB: Final = 2**30
+_BYTES: Final[Mapping[str, float]] = {"fp32": 4, "bf16": 2, "fp16": 2}
+_NF4_BYTES: Final = 0.5 + 0.127 / 8  # double quantisation keeps 0.127 bits a parameter
+_ADAM_BYTES: Final = 16  # fp32 weight, gradient and two moments
+_MARGIN: Final = 1.15  # fragmentation, and what no formula knows
+_GPU_SPARE: Final = 4 * GIB  # the server beside it must go on breathing
+_CPU_SPARE: Final = GIB // 2
+_CUDA_CONTEXT: Final = 600 * MIB
+# Resident after the imports of torch, transformers, peft and trl, measured with 2.13 and 1.16.
+_CPU_PROCESS: Final = 760 * MIB
+_CPU_ROWS: Final = 8  # more at once gain nothing on a few cores
+_GPU_ROWS: Final = 16
+
+Choice = Literal["fits", "smaller_batch", "four_bit", "server_asleep", "refused"]
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """The sizes that decide."""
+
+    num_parameters: int
+    num_linear: int  # parameters of the layers that nf4 quantises
+    hidden_size: int
+    intermediate_size: int
+    num_layers: int
+    query_size: int
+    key_size: int
+    vocab_size: int
+    linears: tuple[tuple[str, int, int], ...]  # name, out, in of one layer's projections
+
+
+def read_shape(base_dir: Path) -> ModelShape:
+    """From config.json and the headers of the weights."""
+    config = json.loads((base_dir / "config.json").read_text(encoding="utf-8"))
+    config = config.get("text_config") or config
+    shapes = weight_shapes(base_dir)
+    heads = config["num_attention_heads"]
+    head_dim = config.get("head_dim") or config["hidden_size"] // heads
+    linears = tuple(_linears_of_layer(shapes))
+    return ModelShape(
+        num_parameters=sum(math.prod(shape) for shape in shapes.values()),
+        num_linear=sum(math.prod(s) for name, s in shapes.items() if name.endswith("_proj.weight")),
+        hidden_size=config["hidden_size"],
+        intermediate_size=config["intermediate_size"],
+        num_layers=config["num_hidden_layers"],
+        query_size=heads * head_dim,
+        key_size=(config.get("num_key_value_heads") or heads) * head_dim,
+        vocab_size=config["vocab_size"],
+        linears=linears,
+    )
+
+
+def _linears_of_layer(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, int, int]]:
+    for name, shape in shapes.items():
+        if ".layers.0." in name and name.endswith("_proj.weight"):
+            yield name.removesuffix(".weight").rpartition(".")[2], shape[0], shape[1]
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one training step holds."""
+
+    precision: str  # fp32, bf16, fp16
+    quantization: str  # none, nf4
+    rows_at_once: int
+    row_length: int  # tokens of the longest row
+    answer_length: int  # tokens of its longest answer; only these reach the output layer
+    gradient_checkpointing: bool
+    device: str  # cpu, cuda
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """Bytes, by what holds them."""
+
+    process: int
+    weights: int
+    adapter: int
+    activations: int
+    logits: int
+
+    @property
+    def total(self) -> int:
+        """The predicted peak."""
+        return self.process + self.weights + self.adapter + self.activations + self.logits
+
+    def scaled(self, factor: float) -> MemoryEstimate:
+        """Corrected by what an earlier run really used."""
+        return replace(
+            self,
+            activations=round(self.activations * factor),
+            logits=round(self.logits * factor),
+        )
+
+    def to_mib(self) -> dict[str, int]:
+        """For people and for result.json."""
+        parts = {name: round(value / MIB) for name, value in asdict(self).items()}
+        return {**parts, "total": round(self.total / MIB)}
+
+
+def count_trainable(shape: ModelShape, recipe: Recipe) -> int:
+    """Parameters of the adapter."""
+    wanted = recipe.target_modules
+    return sum(
+        (recipe.r or 16) * (rows + columns) * shape.num_layers
+        for name, rows, columns in shape.linears
+        if wanted == ALL_LINEAR or name in wanted
+    )
+
+
+def estimate_memory(shape: ModelShape, recipe: Recipe, load: Load) -> MemoryEstimate:
+    """The peak of training with this load."""
+    size = _BYTES[load.precision]
+    weights = shape.num_parameters * size
+    if load.quantization == "nf4":
+        weights = shape.num_linear * _NF4_BYTES
+        weights += (shape.num_parameters - shape.num_linear) * size
+    tokens = load.rows_at_once * load.row_length
+    per_layer = _stored_per_token(shape, recipe, load) * tokens
+    layers: float = shape.num_layers
+    activations = per_layer * layers
+    if load.gradient_checkpointing:
+        activations = per_layer + shape.hidden_size * size * tokens * layers
+    return MemoryEstimate(
+        process=_CPU_PROCESS if load.device == "cpu" else _CUDA_CONTEXT,
+        weights=round(weights),
+        adapter=count_trainable(shape, recipe) * _ADAM_BYTES,
+        activations=round(activations),
+        logits=round(_logit_bytes(shape, load)),
+    )
+
+
+def _stored_per_token(shape: ModelShape, recipe: Recipe, load: Load) -> float:
+    """Bytes that one layer keeps per token for the backward pass.
+
+    Each norm keeps its input; attention its queries, keys, values and output; the MLP its gate,
+    the gate's activation and the up-projection. Each adapter keeps its input: with dropout a
+    copy of its own and the mask, without it one that adapters on the same tensor share.
+    """
+    size = _BYTES[load.precision]
+    kept = 2 * shape.hidden_size + 2 * shape.query_size + 2 * shape.key_size
+    kept += 3 * shape.intermediate_size
+    adapted = [
+        columns
+        for name, _, columns in shape.linears
+        if recipe.target_modules == ALL_LINEAR or name in recipe.target_modules
+    ]
+    rank = (recipe.r or 16) * len(adapted)
+    if recipe.lora_dropout:
+        mask = size if load.device == "cpu" else 1  # the CPU keeps the mask in full numbers
+        return kept * size + rank * 4 + sum(adapted) * (size + mask)
+    shared = 2 * shape.hidden_size + shape.intermediate_size
+    return (kept + shared) * size + rank * 4
+
+
+def _logit_bytes(shape: ModelShape, load: Load) -> float:
+    """On the CPU logits, their log-softmax and the gradient, in fp32; TRL's kernel on a card works
+    on pieces and keeps only what is small.
+    """
+    if load.device != "cpu":
+        return 256 * shape.vocab_size * 4 * 3
+    return load.rows_at_once * load.answer_length * shape.vocab_size * 4 * 3
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What is there, in bytes. server: what the model server beside the training holds."""
+
+    device: str  # cpu, cuda
+    total: int
+    free: int
+    server: int = 0
+    can_sleep: bool = False  # whether the server can give its memory back for a while
+    has_bf16: bool = True
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """How the training will fit, in figures and in a sentence."""
+
+    choice: Choice
+    load: Load
+    estimate: MemoryEstimate
+    needed: int  # with margin
+    available: int
+    message: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, MiB."""
+        return {
+            "choice": self.choice,
+            "load": asdict(self.load),
+            "estimate_mib": self.estimate.to_mib(),
+            "needed_mib": round(self.needed / MIB),
+            "available_mib": round(self.available / MIB),
+        }
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What the plan must know of the data; lengths in tokens."""
+
+    longest: int
+    longest_answer: int
+
+
+def plan_memory(
+    shape: ModelShape, recipe: Recipe, rows: Rows, machine: Machine, correction: float = 1.0
+) -> MemoryPlan:
+    """The first of these that fits: as it is; fewer rows at once with recomputed activations; the
+    base in 4 bits; the server asleep meanwhile. Else a refusal with the numbers.
+    """
+    plans = [
+        _judge(choice, shape, recipe, load, machine, correction)
+        for choice, load in _candidates(recipe, rows, machine)
+    ]
+    for plan in plans:
+        if plan.needed <= machine.free:
+            return plan
+    asleep = machine.free + machine.server
+    if machine.can_sleep and machine.server:
+        for plan in plans:
+            if plan.needed <= asleep:
+                text = f"{plan.message} It fits only while the server sleeps: chatting waits."
+                return replace(plan, choice="server_asleep", available=asleep, message=text)
+    least = min(plans, key=lambda plan: plan.needed)
+    return replace(least, choice="refused", message=_explain_refusal(least, machine))
+
+
+def _candidates(recipe: Recipe, rows: Rows, machine: Machine) -> Iterator[tuple[Choice, Load]]:
+    most = _CPU_ROWS if machine.device == "cpu" else _GPU_ROWS
+    wanted = recipe.per_device_train_batch_size or min(most, recipe.effective_batch_size or most)
+    first = Load(
+        precision=_precision(recipe, machine),
+        quantization="nf4" if recipe.quantization == "nf4" else "none",
+        rows_at_once=wanted,
+        row_length=rows.longest,
+        answer_length=rows.longest_answer,
+        gradient_checkpointing=recipe.gradient_checkpointing == "on",
+        device=machine.device,
+    )
+    yield "fits", first
+    may_checkpoint = recipe.gradient_checkpointing != "off"
+    sizes = [size for size in range(wanted, 0, -1) if wanted % size == 0]
+    smaller = [replace(first, rows_at_once=size) for size in sizes[1:]]
+    if may_checkpoint:
+        smaller = [
+            item
+            for size in sizes
+            for item in (
+                replace(first, rows_at_once=size),
+                replace(first, rows_at_once=size, gradient_checkpointing=True),
+            )
+        ][1:]
+    yield from (("smaller_batch", load) for load in smaller)
+    if recipe.quantization == "auto" and machine.device == "cuda":
+        yield from (("four_bit", replace(load, quantization="nf4")) for load in (first, *smaller))
+
+
+def _precision(recipe: Recipe, machine: Machine) -> str:
+    if machine.device == "cpu":
+        return "fp32"
+    if recipe.precision != "auto":
+        return recipe.precision
+    return "bf16" if machine.has_bf16 else "fp16"
+
+
+def _judge(
+    choice: Choice,
+    shape: ModelShape,
+    recipe: Recipe,
+    load: Load,
+    machine: Machine,
+    correction: float,
+) -> MemoryPlan:
+    estimate = estimate_memory(shape, recipe, load).scaled(correction)
+    spare = _CPU_SPARE if machine.device == "cpu" else _GPU_SPARE if machine.server else 0
+    needed = round(estimate.total * _MARGIN) + spare
+    return MemoryPlan(choice, load, estimate, needed, machine.free, _explain(load, needed))
+
+
+def _explain(load: Load, needed: int) -> str:
+    text = f"{_gib(needed)} with {load.rows_at_once} rows at once in {load.precision}"
+    if load.quantization == "nf4":
+        text += ", the base in 4 bits"
+    if load.gradient_checkpointing:
+        text += ", activations computed again"
+    return f"Training needs {text}."
+
+
+def _explain_refusal(least: MemoryPlan, machine: Machine) -> str:
+    text = (
+        f"At the least {_gib(least.needed)} are needed, but {_gib(machine.free)} of "
+        f"{_gib(machine.total)} are free"
+    )
+    if machine.server:
+        text += f" beside the server's {_gib(machine.server)}"
+    return f"{text}. Lower max_length or r, choose a smaller base model, or free memory."
+
+
+def _gib(value: float) -> str:
+    return f"{value / GIB:.1f} GiB"

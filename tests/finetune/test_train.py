@@ -1,0 +1,274 @@
+"""The real trainer on tiny random models of the architectures that people bring."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chatbot import prompts, themes
+from chatbot.base_models import prepare, resolve
+from chatbot.recommendation import Challenge, Recommendation, canonical
+from finetune.adapter_checks import check_adapter
+from finetune.job import (
+    ADAPTER_DIR,
+    CHECKPOINTS_DIR,
+    EVENTS_FILE,
+    METRICS_FILE,
+    SAMPLES_FILE,
+    Base,
+    TrainingJob,
+)
+from finetune.preflight import PreflightRefused
+from finetune.recipe import Recipe
+from finetune.run_files import read_json, read_lines
+from finetune.run_process import PROJECT_DIR
+from finetune.run_report import RunReport
+from finetune.train import TrainingStopped, train
+from tests.tiny_models import KINDS, Kind, build_model
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore"),  # of torch, transformers and trl, not of this project
+]
+
+SHORT = Recipe(
+    r=4,
+    learning_rate=5e-3,
+    num_train_epochs=1,
+    min_steps=6,
+    max_steps=6,
+    effective_batch_size=4,
+    eval_steps=3,
+    num_samples=2,
+    tracking="off",
+    quantization="none",
+)
+
+
+def write_dataset(folder: Path, num_train: int = 12, num_validation: int = 3) -> Path:
+    folder.mkdir(parents=True)
+    options = [
+        themes.BaseInfo(place.code, work.code, theme.code)
+        for place in themes.LOCATIONS
+        for work in themes.WORK_TYPES
+        for theme in themes.CATEGORIES
+    ]
+    rows = []
+    for number in range(num_train + num_validation):
+        challenge = Challenge(f"챌린지 {number}", f"{number}번 계단을 오르세요.")
+        answer = canonical(Recommendation(f"{number}번 추천이에요.", (challenge,) * 3))
+        prompt = [prompts.system_message("en"), prompts.base_info_message(options[number], "en")]
+        completion = [{"role": "assistant", "content": answer}]
+        rows.append({"prompt": prompt, "completion": completion, "example_id": number})
+    for split, part in (("train", rows[:num_train]), ("validation", rows[num_train:])):
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in part)
+        (folder / f"{split}.jsonl").write_text(text, encoding="utf-8")
+    return folder
+
+
+def make_job(folder: Path, base_dir: Path, recipe: Recipe = SHORT) -> Path:
+    """A run folder with its order."""
+    dataset = folder / "dataset"
+    if not dataset.exists():
+        write_dataset(dataset)
+    base = prepare(resolve(str(base_dir)), folder / "models")
+    run_dir = folder / "run"
+    run_dir.mkdir(exist_ok=True)
+    job = TrainingJob(
+        run_id="r1",
+        recipe=recipe,
+        base=Base(base.name, base.path_or_hub_id, None, dict(base.chat_template_kwargs)),
+        dataset_dir=str(dataset),
+        device="cpu",
+    )
+    job.write(run_dir)
+    return run_dir
+
+
+def run(run_dir: Path) -> dict[str, Any]:
+    return train(run_dir, RunReport(run_dir))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Two threads that wait for each other make so small a model ten times slower."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_model(tmp_path_factory.mktemp("llama"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_architecture_trains_and_leaves_an_adapter_that_serves(
+    kind: Kind, tmp_path: Path
+) -> None:
+    run_dir = make_job(tmp_path, build_model(tmp_path / "base", kind))
+    result = run(run_dir)
+    assert (result["steps"], result["total_steps"]) == (6, 6)
+    assert result["eval_loss"] < result["base_eval_loss"]
+    base_path = Path(json.loads((run_dir / "recipe.json").read_text())["base"]["path"])
+    facts = check_adapter(run_dir / ADAPTER_DIR, base_path, 64)
+    assert (facts.r, facts.num_tensors) == (4, 28)
+    assert {item.name for item in (run_dir / ADAPTER_DIR).iterdir()} == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    }
+
+
+def test_what_is_shown_while_it_trains_is_all_there(llama: Path, tmp_path: Path) -> None:
+    run_dir = make_job(tmp_path, llama)
+    result = run(run_dir)
+    metrics = read_lines(run_dir / METRICS_FILE)
+    losses = [line for line in metrics if "loss" in line]
+    assert [line["step"] for line in losses] == [1, 2, 3, 4, 5, 6]
+    assert all(line["tokens_per_s"] > 0 and line["memory_mb"] > 0 for line in losses)
+    assert [line["step"] for line in metrics if "eval_loss" in line] == [0, 3, 6]
+    kinds = [line["kind"] for line in read_lines(run_dir / EVENTS_FILE)]
+    assert [kind for kind in kinds if kind not in ("reason", "evaluated")] == [
+        "memory",
+        "loading",
+        "preflight",
+        "training",
+        "saving",
+    ]
+    assert [line["step"] for line in read_lines(run_dir / SAMPLES_FILE)] == [3, 3, 6, 6]
+    figures = result["preflight"]["figures"]
+    assert 0.2 < figures["supervised_share"] < 0.9
+    assert result["adapter"]["base_model"] == llama.name
+    config = json.loads((run_dir / ADAPTER_DIR / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == llama.name
+
+
+def test_only_the_answer_and_its_end_are_learnt(llama: Path, tmp_path: Path) -> None:
+    """The trainer's own loss equals the loss on the answers' tokens, computed by hand."""
+    import torch
+
+    from finetune.base_loading import load_model, load_tokenizer
+    from finetune.job import read_job
+    from finetune.sampled_answers import render_prompt
+    from finetune.training_rows import read_rows
+
+    run_dir = make_job(tmp_path, llama)
+    result = run(run_dir)
+    job = read_job(run_dir)
+    tokenizer, rows = load_tokenizer(job.base), read_rows(Path(job.dataset_dir), "validation")
+    model = load_model(job.base, _cpu())
+    total = count = 0.0
+    for row in rows:
+        prompt = render_prompt(tokenizer, row, {})
+        answer = [
+            *tokenizer(row.completion, add_special_tokens=False)["input_ids"],
+            tokenizer.eos_token_id,
+        ]
+        ids = torch.tensor([prompt + answer])
+        with torch.no_grad():
+            logits = model(ids).logits[0, len(prompt) - 1 : -1]
+        total += float(
+            torch.nn.functional.cross_entropy(logits, ids[0, len(prompt) :], reduction="sum")
+        )
+        count += len(answer)
+    assert result["base_eval_loss"] == pytest.approx(total / count, rel=1e-3)
+
+
+def _cpu() -> Any:
+    from finetune.base_loading import Hardware
+
+    return Hardware("cpu", "fp32")
+
+
+def test_the_same_seed_gives_the_same_adapter(llama: Path, tmp_path: Path) -> None:
+    weights = []
+    for name in ("a", "b"):
+        run_dir = make_job(tmp_path / name, llama)
+        run(run_dir)
+        weights.append((run_dir / ADAPTER_DIR / "adapter_model.safetensors").read_bytes())
+    assert weights[0] == weights[1]
+
+
+def test_a_resumed_run_has_the_losses_of_one_that_was_never_interrupted(
+    llama: Path, tmp_path: Path
+) -> None:
+    whole = make_job(tmp_path / "whole", llama)
+    run(whole)
+    broken = make_job(tmp_path / "broken", llama)
+    run(broken)
+    for path in (broken / CHECKPOINTS_DIR).glob("checkpoint-6"):
+        path.rename(broken / "gone")
+    (broken / METRICS_FILE).unlink()
+    run(broken)
+    resumed = {line["step"]: line["loss"] for line in losses_of(broken)}
+    expected = {line["step"]: line["loss"] for line in losses_of(whole)}
+    assert sorted(resumed) == [4, 5, 6]
+    assert all(resumed[step] == pytest.approx(expected[step], rel=1e-4) for step in resumed)
+    assert "resumed" in [line["kind"] for line in read_lines(broken / EVENTS_FILE)]
+
+
+def losses_of(run_dir: Path) -> list[dict[str, Any]]:
+    return [line for line in read_lines(run_dir / METRICS_FILE) if "loss" in line]
+
+
+def test_without_validation_rows_it_trains_all_the_same(llama: Path, tmp_path: Path) -> None:
+    write_dataset(tmp_path / "dataset", num_validation=0)
+    result = run(make_job(tmp_path, llama))
+    assert (result["steps"], result["eval_loss"]) == (6, None)
+
+
+def test_a_rate_that_blows_up_is_stopped_with_its_reason(llama: Path, tmp_path: Path) -> None:
+    wild = replace(SHORT, learning_rate=0.02, max_grad_norm=100.0, min_steps=60, max_steps=60)
+    wild = replace(wild, lr_scheduler_type="constant_with_warmup", lora_alpha=2048, eval_steps=30)
+    with pytest.raises(TrainingStopped) as caught:
+        run(make_job(tmp_path, llama, wild))
+    assert caught.value.code in ("diverged", "not_a_number")
+
+
+def test_a_base_without_a_chat_template_is_refused_before_step_1(tmp_path: Path) -> None:
+    base = build_model(tmp_path / "base")
+    path = base / "tokenizer_config.json"
+    config = json.loads(path.read_text())
+    config.pop("chat_template")
+    path.write_text(json.dumps(config))
+    with pytest.raises(PreflightRefused) as caught:
+        run(make_job(tmp_path, base))
+    assert caught.value.code == "no_chat_template"
+
+
+def test_a_base_whose_end_token_is_a_space_is_refused_before_step_1(tmp_path: Path) -> None:
+    base = build_model(tmp_path / "base")
+    path = base / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "eos_token": " "}))
+    run_dir = make_job(tmp_path, base)
+    with pytest.raises(PreflightRefused) as caught:
+        run(run_dir)
+    assert caught.value.code == "broken_eos"
+    assert not (run_dir / METRICS_FILE).exists()
+
+
+def test_the_process_leaves_its_result_and_its_log(llama: Path, tmp_path: Path) -> None:
+    run_dir = make_job(tmp_path, llama)
+    done = subprocess.run(
+        [sys.executable, "-m", "finetune.train", "--run-dir", str(run_dir), "--niceness", "5"],
+        env={**os.environ, "PYTHONPATH": str(PROJECT_DIR)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    result = read_json(run_dir / "result.json")
+    assert result is not None
+    assert result["state"] == "done"
+    assert math.isfinite(result["eval_loss"])
+    assert result["start_to_step1_s"] > 0
