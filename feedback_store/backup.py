@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from feedback_store.database import DATABASE_NAME, backup_dir, list_backups, set_aside
-from feedback_store.errors import NewerSchema, StoreError
+from feedback_store.errors import DiskFull, NewerSchema, StoreError
 from feedback_store.lock import DataDirLock
 from feedback_store.schema import SCHEMA_VERSION, read_version
 from feedback_store.sqlite import DatabaseError, connect, is_corrupt, translated_errors
@@ -51,14 +51,16 @@ def backup(data_dir: Path, to: Path | None = None) -> Backup:
     path = folder / f"ecoloop-{at}.db"
     unfinished = path.with_suffix(".unfinished")
     try:
-        with translated_errors(unfinished):
+        with translated_errors(source):
             _copy(source, unfinished)
-            verify(unfinished)
+        verify(unfinished)
         _sync(unfinished)
         unfinished.rename(path)
         _sync(folder)
-    except BaseException:
+    except BaseException as error:
         unfinished.unlink(missing_ok=True)
+        if isinstance(error, DiskFull):
+            raise DiskFull(path) from error  # the source was only read
         raise
     return Backup(path, path.stat().st_size, time.monotonic() - started)
 

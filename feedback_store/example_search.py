@@ -18,6 +18,7 @@ from feedback_store.search import (
     facet,
     facet_values,
     find_ids,
+    parse_key,
     read_rows,
     text_tokens,
 )
@@ -118,7 +119,7 @@ def _sorted_ids(
 ) -> list[tuple[int, int]]:
     """(bucket, id) of what follows the key, in the order of the sort."""
     buckets, newest_first = _SORTS[sort]
-    bucket, last_id = (int(part) for part in after.split(":")) if after else (0, None)
+    bucket, last_id = parse_key(after, 2) or (0, None)
     found: list[tuple[int, int]] = []
     while match is not None and bucket < len(buckets) and len(found) < limit:
         ids = find_ids(

@@ -71,17 +71,15 @@ def delete_conversation(database: Database, data_dir: Path, conversation_id: str
 
 def reapply_tombstones(database: Database, data_dir: Path) -> int:
     """Forget what was deleted but stands in this database, as after a restore; how many."""
-    missing = [
-        tombstone
-        for tombstone in read_tombstones(data_dir)
-        if tombstone not in database.read(list_applied)
-    ]
+    applied = database.read(list_applied)
+    missing = [tombstone for tombstone in read_tombstones(data_dir) if tombstone not in applied]
     for tombstone in missing:
         for key in database.read(_find_keys, tombstone):
             _forget(database, tombstone, key)
-        database.write(mark_applied, tombstone)
     if missing:
         erase_deleted(database)
+    for tombstone in missing:
+        database.write(mark_applied, tombstone)
     return len(missing)
 
 
@@ -100,8 +98,8 @@ def _find_keys(connection: Connection, tombstone: Tombstone) -> list[str]:
 def _delete(database: Database, data_dir: Path, tombstone: Tombstone, key: str) -> Deletion:
     write_tombstone(data_dir, tombstone)
     deletion = _forget(database, tombstone, key)
-    database.write(mark_applied, tombstone)
     erase_deleted(database)
+    database.write(mark_applied, tombstone)
     return deletion
 
 

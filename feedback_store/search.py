@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Literal
 
+from feedback_store.errors import StoreError
 from feedback_store.sqlite import Connection, Row, fetch_all, fetch_one
 from feedback_store.text import clean_text
 
@@ -176,6 +177,16 @@ def find_ids(
         (match.expression, low, high, limit),
     )
     return [row[0] for row in rows]
+
+
+def parse_key(key: str | None, num_parts: int) -> list[int] | None:
+    """The numbers of a page's next_key; raises StoreError for what is no such key."""
+    if key is None:
+        return None
+    parts = key.split(":")
+    if len(parts) != num_parts or not all(part.isascii() and part.isdigit() for part in parts):
+        raise StoreError("bad_key", f"{key[:40]!r} is no key of a page. Start at the first page.")
+    return [int(part) for part in parts]
 
 
 def facet_values(connection: Connection, index: Index, name: str) -> list[str]:

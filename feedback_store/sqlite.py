@@ -35,6 +35,7 @@ _SETTINGS = (
     "foreign_keys = ON",
     "secure_delete = ON",
     "temp_store = MEMORY",
+    "journal_size_limit = 67108864",  # bytes that the WAL keeps after it was longer
     "cache_size = -16000",  # kB a connection, for the inner pages of a large search index
 )
 

@@ -23,6 +23,7 @@ from feedback_store.search import (
     count,
     facet,
     find_ids,
+    parse_key,
     read_rows,
     remove_tokens,
     text_tokens,
@@ -164,11 +165,12 @@ def search_turns(
 ) -> Page[TurnHit]:
     """One page; `after` is the next_key of the page before."""
     match = match_turns(connection, query, filter_)
+    last = parse_key(after, 1)
     ids = find_ids(
         connection,
         "turn_search",
         match,
-        after=None if after is None else int(after),
+        after=last[0] if last else None,
         newest_first=sort == "newest",
         limit=limit + 1,
     )

@@ -16,6 +16,8 @@ import time
 from contextlib import closing, suppress
 from pathlib import Path
 
+import sqlite_utils  # noqa: F401 - once here, not in every child that migrates
+
 from feedback_store.database import DATABASE_NAME
 from feedback_store.records import NewFeedback
 from feedback_store.sqlite import connect

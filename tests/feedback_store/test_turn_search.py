@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from feedback_store import turn_search
 from feedback_store.conversations import add_conversation
+from feedback_store.errors import StoreError
 from feedback_store.feedback import set_feedback
 from feedback_store.records import NewFeedback, TurnFilter
 from feedback_store.rows import to_row
@@ -133,6 +134,13 @@ def test_any_text_can_be_stored_and_searched_for(store: Store, text: str) -> Non
     assert store.get_turn(turn.turn_id) == turn
     if query_terms(text):
         assert turn in [hit.turn for hit in store.search_turns(text).items]
+
+
+@pytest.mark.parametrize("key", ["", "x", "1:2", "-1", "1.5", "१"])
+def test_what_is_no_key_is_refused(store: Store, key: str) -> None:
+    with pytest.raises(StoreError, match="no key of a page") as caught:
+        store.search_turns(after=key)
+    assert caught.value.code == "bad_key"
 
 
 def test_turns_are_indexed_when_no_write_waits(store: Store) -> None:

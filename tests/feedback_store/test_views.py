@@ -1,10 +1,11 @@
 """The file as other tools see it: plain tables, readable names, views for common questions."""
 
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from sqlite_utils import Database
+from sqlite_utils.cli import cli
 
 from feedback_store.database import DATABASE_NAME
 from feedback_store.errors import NotFound
@@ -80,7 +81,11 @@ def test_every_table_and_view_can_be_counted_and_read_as_datasette_does(rated: S
 
 def test_the_sqlite_utils_command_counts_the_tables(rated: Store) -> None:
     path = str(rated.data_dir / DATABASE_NAME)
-    command = [sys.executable, "-m", "sqlite_utils", "tables", path, "--counts"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert '{"table": "turns", "count": 4}' in done.stdout
+    done = CliRunner().invoke(cli, ["tables", path, "--counts"])
+    assert (done.exit_code, done.exception) == (0, None)
+    assert '{"table": "turns", "count": 4}' in done.output
+
+
+def test_every_view_is_explained() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "store.md").read_text(encoding="utf-8")
+    assert [name for name in VIEWS if f"`{name}`" not in page] == []
