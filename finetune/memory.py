@@ -30,6 +30,7 @@ _CUDA_CONTEXT: Final = 600 * MIB
 _CPU_PROCESS: Final = 760 * MIB
 _CPU_ROWS: Final = 8  # more at once gain nothing on a few cores
 _GPU_ROWS: Final = 16
+_BUSY_TOKENS: Final = 2048  # at once; fewer leave a card idle
 
 Choice = Literal["fits", "smaller_batch", "four_bit", "server_asleep", "refused"]
 
@@ -260,21 +261,27 @@ def _candidates(recipe: Recipe, rows: Rows, machine: Machine) -> Iterator[tuple[
         device=machine.device,
     )
     yield "fits", first
-    may_checkpoint = recipe.gradient_checkpointing != "off"
-    sizes = [size for size in range(wanted, 0, -1) if wanted % size == 0]
-    smaller = [replace(first, rows_at_once=size) for size in sizes[1:]]
-    if may_checkpoint:
-        smaller = [
-            item
-            for size in sizes
-            for item in (
-                replace(first, rows_at_once=size),
-                replace(first, rows_at_once=size, gradient_checkpointing=True),
-            )
-        ][1:]
+    smaller = list(_smaller(first, may_recompute=recipe.gradient_checkpointing == "auto"))
     yield from (("smaller_batch", load) for load in smaller)
     if recipe.quantization == "auto" and machine.device == "cuda":
         yield from (("four_bit", replace(load, quantization="nf4")) for load in (first, *smaller))
+
+
+def _smaller(load: Load, *, may_recompute: bool) -> Iterator[Load]:
+    """Fewer rows at once while a step still keeps the device busy; then activations computed
+    again, a third more time; then down to a single row.
+    """
+    loads = [
+        replace(load, rows_at_once=size)
+        for size in range(load.rows_at_once, 0, -1)
+        if load.rows_at_once % size == 0
+    ]
+    busy = [item for item in loads if item.rows_at_once * item.row_length >= _BUSY_TOKENS]
+    yield from busy[1:]
+    if may_recompute:
+        yield from (replace(item, gradient_checkpointing=True) for item in loads)
+    else:
+        yield from (item for item in loads[1:] if item not in busy)
 
 
 def _precision(recipe: Recipe, machine: Machine) -> str:

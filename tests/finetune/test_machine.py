@@ -1,0 +1,28 @@
+"""What memory the machine has."""
+
+import pytest
+
+from finetune.machine import find_machine, read_card
+from finetune.memory import GIB, MIB
+
+
+def test_a_card_is_read_from_one_line_of_nvidia_smi() -> None:
+    card = read_card("24576, 18000, 8.6\n")
+    assert (card.device, card.total, card.free) == ("cuda", 24576 * MIB, 18000 * MIB)
+    assert card.server == 6576 * MIB
+    assert card.has_bf16
+
+
+def test_a_card_of_the_generation_before_has_no_bf16() -> None:
+    assert not read_card("15360, 15000, 7.5").has_bf16
+
+
+def test_nonsense_is_no_card() -> None:
+    with pytest.raises(ValueError):
+        read_card("No devices were found")
+
+
+def test_without_a_card_the_memory_of_the_machine_counts() -> None:
+    machine = find_machine("cpu")
+    assert machine.device == "cpu"
+    assert GIB // 4 < machine.free <= machine.total

@@ -1,0 +1,152 @@
+"""What a training needs, and what is changed until it fits."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from finetune.memory import (
+    GIB,
+    Load,
+    Machine,
+    ModelShape,
+    Rows,
+    count_trainable,
+    estimate_memory,
+    plan_memory,
+    read_shape,
+)
+from finetune.recipe import Recipe, adapt_recipe, load_recipe
+from tests.tiny_models import KINDS, Kind, build_model
+
+ROWS = Rows(longest=2048, longest_answer=512)
+
+
+def make_shape(
+    hidden: int, inner: int, layers: int, heads: tuple[int, int], vocab: int, *, tied: bool
+) -> ModelShape:
+    """heads: sizes of all queries and of all keys."""
+    queries, keys = heads
+    linears = (
+        ("q_proj", queries, hidden),
+        ("k_proj", keys, hidden),
+        ("v_proj", keys, hidden),
+        ("o_proj", hidden, queries),
+        ("gate_proj", inner, hidden),
+        ("up_proj", inner, hidden),
+        ("down_proj", hidden, inner),
+    )
+    linear = layers * sum(rows * columns for _, rows, columns in linears)
+    total = linear + vocab * hidden * (1 if tied else 2)
+    return ModelShape(total, linear, hidden, inner, layers, queries, keys, vocab, linears)
+
+
+MISTRAL = make_shape(4096, 14336, 32, (4096, 1024), 32_768, tied=False)
+KANANA = make_shape(1792, 8064, 32, (3072, 1024), 128_256, tied=True)
+GEMMA = make_shape(1152, 6912, 26, (1024, 256), 262_144, tied=True)
+QWEN = make_shape(4096, 12_288, 36, (4096, 1024), 151_936, tied=False)
+RECIPE = adapt_recipe(load_recipe(), 500)
+
+
+def card(total_gib: float, server_gib: float = 0, *, can_sleep: bool = False) -> Machine:
+    total, server = round(total_gib * GIB), round(server_gib * GIB)
+    return Machine("cuda", total, total - server, server, can_sleep)
+
+
+@pytest.mark.parametrize(
+    ("shape", "quantization", "gib"),
+    [
+        (MISTRAL, "nf4", 6.4),
+        (MISTRAL, "none", 16.2),
+        (KANANA, "nf4", 3.3),
+        (KANANA, "none", 5.9),
+        (GEMMA, "nf4", 2.6),
+        (GEMMA, "none", 3.6),
+        (QWEN, "nf4", 8.3),
+        (QWEN, "none", 18.0),
+    ],
+)
+def test_the_estimate_agrees_with_the_known_table(
+    shape: ModelShape, quantization: str, gib: float
+) -> None:
+    load = Load("bf16", quantization, 1, 2048, 2048, True, "cuda")
+    estimate = estimate_memory(shape, RECIPE, load)
+    assert estimate.total / GIB == pytest.approx(gib, rel=0.08)
+
+
+@given(rows=st.sampled_from([1, 2, 4, 8]), length=st.integers(16, 4096))
+def test_more_rows_or_longer_ones_never_need_less(rows: int, length: int) -> None:
+    small = Load("bf16", "none", rows, length, length // 2, False, "cuda")
+    large = replace(small, rows_at_once=2 * rows)
+    longer = replace(small, row_length=length + 1)
+    need = estimate_memory(KANANA, RECIPE, small).total
+    assert estimate_memory(KANANA, RECIPE, large).total > need
+    assert estimate_memory(KANANA, RECIPE, longer).total > need
+
+
+def test_a_large_card_trains_as_it_is() -> None:
+    plan = plan_memory(KANANA, RECIPE, Rows(512, 256), card(80))
+    assert (plan.choice, plan.load.rows_at_once, plan.load.quantization) == ("fits", 16, "none")
+
+
+def test_beside_a_server_fewer_rows_are_taken_at_once() -> None:
+    plan = plan_memory(KANANA, RECIPE, ROWS, card(24, server_gib=6))
+    assert plan.choice == "smaller_batch"
+    assert plan.needed <= plan.available
+
+
+def test_a_seven_billion_base_on_a_small_card_goes_to_four_bits() -> None:
+    plan = plan_memory(MISTRAL, RECIPE, ROWS, card(14))
+    assert (plan.choice, plan.load.quantization) == ("four_bit", "nf4")
+    assert "4 bits" in plan.message
+
+
+def test_when_only_the_servers_memory_is_missing_it_sleeps() -> None:
+    machine = card(24, server_gib=16, can_sleep=True)
+    plan = plan_memory(MISTRAL, RECIPE, ROWS, machine)
+    assert plan.choice == "server_asleep"
+    assert "sleeps" in plan.message
+    assert plan_memory(MISTRAL, RECIPE, ROWS, replace(machine, can_sleep=False)).choice == "refused"
+
+
+def test_a_refusal_has_the_numbers_and_what_to_do() -> None:
+    plan = plan_memory(QWEN, RECIPE, ROWS, card(4))
+    assert plan.choice == "refused"
+    assert "4.0 GiB of 4.0 GiB are free" in plan.message
+    assert "max_length" in plan.message
+
+
+def test_a_recipe_that_forbids_four_bits_never_gets_them() -> None:
+    plan = plan_memory(MISTRAL, replace(RECIPE, quantization="none"), ROWS, card(14))
+    assert plan.choice == "refused"
+
+
+def test_what_an_earlier_run_really_used_corrects_the_plan() -> None:
+    plain = plan_memory(KANANA, RECIPE, ROWS, card(80))
+    more = plan_memory(KANANA, RECIPE, ROWS, card(80), correction=1.5)
+    assert more.estimate.activations == pytest.approx(1.5 * plain.estimate.activations, rel=0.01)
+    assert more.estimate.weights == plain.estimate.weights
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_shape_is_read_from_the_files_of_each_architecture(kind: Kind, tmp_path: Path) -> None:
+    shape = read_shape(build_model(tmp_path, kind))
+    assert shape.num_layers == 2
+    assert [name for name, _, _ in shape.linears] == [
+        "q_proj",
+        "k_proj",
+        "v_proj",
+        "o_proj",
+        "gate_proj",
+        "up_proj",
+        "down_proj",
+    ]
+    assert shape.num_linear < shape.num_parameters
+
+
+def test_fewer_target_modules_train_fewer_parameters() -> None:
+    few = replace(Recipe(), r=8, target_modules=("q_proj", "v_proj"))
+    assert count_trainable(MISTRAL, few) == 8 * 32 * ((4096 + 4096) + (4096 + 1024))
+    assert count_trainable(MISTRAL, replace(Recipe(), r=8)) > count_trainable(MISTRAL, few)
