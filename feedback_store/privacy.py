@@ -167,6 +167,8 @@ def _forget_consents(connection: Connection, person_id: str, until: str) -> None
 
 
 def _forget_conversation(connection: Connection, conversation_id: str) -> None:
+    for turn_id in _turn_ids(connection, conversation_id):
+        forget_turn(connection, turn_id)  # said while the others were being forgotten
     connection.execute("DELETE FROM consents WHERE conversation_id = ?", (conversation_id,))
     connection.execute("DELETE FROM conversations WHERE conversation_id = ?", (conversation_id,))
 

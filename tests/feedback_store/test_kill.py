@@ -26,8 +26,8 @@ def _assert_nothing_is_lost(outcome: dict[str, Any]) -> None:
     assert outcome["num_acknowledged"] > 0
 
 
-def test_nothing_acknowledged_is_lost_in_15_kills(tmp_path: Path) -> None:
-    _assert_nothing_is_lost(_kill(tmp_path, 15))
+def test_nothing_acknowledged_is_lost_in_10_kills(tmp_path: Path) -> None:
+    _assert_nothing_is_lost(_kill(tmp_path, 10))
 
 
 @pytest.mark.slow
