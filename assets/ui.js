@@ -66,8 +66,8 @@ window.eco = (() => {
       showBusy(button);
     });
     element.addEventListener("submit", (event) => {
-      event.preventDefault();
       if (!event.target.dataset.action) return;
+      event.preventDefault();
       send(payload(event.target));
       if (event.submitter) showBusy(event.submitter);
     });

@@ -74,7 +74,7 @@ class ScriptedLearning:
     """Retrains in `duration_s`; the recipe "thorough" fails in the middle."""
 
     store: Store
-    duration_s: float = 4.0
+    duration_s: float = 12.0
     progress: LoopProgress | None = None
     cancel: threading.Event = field(default_factory=threading.Event)
 

@@ -45,7 +45,7 @@ def test_the_button_says_what_is_missing_then_the_whole_loop_runs(
     page.reload()
     page.click("#tab-finetune-button")
     expect(page.locator("#retrain-running")).to_be_visible()
-    expect(page.locator("#retrain-result")).to_have_attribute("data-stage", "done", timeout=20_000)
+    expect(page.locator("#retrain-result")).to_have_attribute("data-stage", "done", timeout=30_000)
     expect(page.locator("#retrain-result")).to_contain_text("v0001 버전이 이제 답해요")
     expect(page.locator("#engine-status")).to_contain_text("v0001")
     expect(page.locator("#retrain-start")).to_be_enabled()
@@ -64,7 +64,7 @@ def test_a_failure_is_told_with_the_stage_and_the_log(url: str, open_page: OpenP
     page.check("#recipe-thorough", force=True)
     page.click("#retrain-start")
     expect(page.locator("#retrain-result")).to_have_attribute(
-        "data-stage", "failed", timeout=20_000
+        "data-stage", "failed", timeout=30_000
     )
     expect(page.locator("#retrain-result")).to_contain_text("학습 과정이 멈췄어요")
     page.click("#retrain-result summary")
