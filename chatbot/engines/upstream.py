@@ -17,6 +17,7 @@ import httpx
 
 from chatbot.engines.base import AdapterRef, Chunk, EngineError, FinishReason, Sampling
 from chatbot.engines.sse import BrokenEvents, SseDecoder
+from chatbot.engines.transport import StreamTransport
 from chatbot.engines.vllm_server import BASE_NAME, Timeouts
 from chatbot.prompts import PROBE_MESSAGES, Message
 
@@ -77,7 +78,7 @@ class Upstream:
             base_url=self.url,
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
             timeout=httpx.Timeout(None, connect=timeouts.connect_s),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=128),
+            transport=StreamTransport(),
             trust_env=not self.url.startswith("http://127.0.0.1:"),
         )
 
