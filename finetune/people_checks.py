@@ -21,6 +21,7 @@ BURST_ROWS: Final = 10
 BURST_WITHIN: Final = timedelta(minutes=5)
 PHRASE_WORDS: Final = 3
 MIN_PHRASE_CHARS: Final = 8
+MAX_PHRASES: Final = 20  # looked up per person
 MAX_ROWS: Final = 200  # looked at per person
 
 
@@ -71,13 +72,15 @@ def _find_phrases(store: Store, examples: list[Example]) -> Iterator[tuple[int, 
     """Phrases in several corrections of a person that nobody else's examples have."""
     corrected = [(e.example_id, _added_phrases(e)) for e in examples if e.rejected]
     counts = Counter(phrase for _, phrases in corrected for phrase in phrases)
-    repeated = [phrase for phrase, count in counts.most_common(20) if count >= MIN_ROWS]
-    for phrase in repeated:
-        everywhere = store.count_examples(ExampleFilter(purpose=None, query=phrase))
-        if everywhere > counts[phrase]:
-            continue
+    repeated = [phrase for phrase, count in counts.items() if count >= MIN_ROWS]
+    repeated.sort(key=lambda phrase: (-counts[phrase], -len(phrase), phrase))
+    flagged: set[int] = set()
+    for phrase in repeated[:MAX_PHRASES]:
+        if store.count_examples(ExampleFilter(purpose=None, query=phrase)) > counts[phrase]:
+            continue  # others write so, too
         for example_id, phrases in corrected:
-            if phrase in phrases:
+            if phrase in phrases and example_id not in flagged:
+                flagged.add(example_id)
                 evidence = f"{quote(phrase)!r} in {counts[phrase]} corrections of one person only"
                 fix = "Exclude them unless you know why: a planted phrase looks like this."
                 yield example_id, Flag("repeated_phrase", "warning", evidence, fix)

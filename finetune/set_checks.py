@@ -267,3 +267,12 @@ def write_row_flags(store: Store, report: SetReport) -> int:
 
     with ThreadPoolExecutor(_WRITERS) as pool:
         return sum(pool.map(write, changes))
+
+
+def refresh_flags(store: Store, settings: CheckSettings = DEFAULT_CHECKS) -> SetReport:
+    """Look at the set, and put what was found on the pending examples: after an import, and
+    whenever a person asks.
+    """
+    report = check_set(store, settings)
+    write_row_flags(store, report)
+    return report

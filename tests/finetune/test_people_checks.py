@@ -5,7 +5,7 @@ from feedback_store.records import ExampleFilter, NewFeedback
 from feedback_store.store import Store
 from finetune.curate import collect_feedback
 from finetune.people_checks import BURST_ROWS, check_people
-from finetune.set_checks import check_set, write_row_flags
+from finetune.set_checks import refresh_flags
 from tests.finetune.examples import add_conversation, add_turn, numbered_answer
 
 
@@ -39,7 +39,7 @@ def test_a_phrase_that_one_person_plants_is_flagged(store: Store) -> None:
     flags = check_people(store)
     assert sorted(flags) == [1, 2, 3, 4]
     assert {flag.name for flag in flags.values()} == {"repeated_phrase"}
-    assert "파란달빛 마트" in flags[1].evidence
+    assert flags[1].evidence == "'쿠폰 받기부터 해요.' in 4 corrections of one person only"
 
 
 def test_a_phrase_that_others_use_too_is_not(store: Store) -> None:
@@ -64,5 +64,5 @@ def test_the_check_of_the_set_writes_these_flags(store: Store) -> None:
     for number in range(4):
         correct(store, "mallory", number, planted(number))
     collect_feedback(store)
-    write_row_flags(store, check_set(store))
+    assert 1 in refresh_flags(store).row_flags
     assert store.count_examples(ExampleFilter(flag="repeated_phrase")) == 4

@@ -107,3 +107,20 @@ def test_the_template_may_stand_in_the_config(tmp_path: Path) -> None:
 
 def test_tokens_are_counted(tokenizer: ChatTokenizer) -> None:
     assert tokenizer.count_tokens("가나") == 6
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_the_starter_model_is_tokenized_as_transformers_does() -> None:
+    from transformers import AutoTokenizer
+
+    folder = Path(__file__).parents[2] / "assets" / "starter-model"
+    theirs = AutoTokenizer.from_pretrained(folder)
+    ours = ChatTokenizer(folder)
+    messages = [*make_messages(), {"role": "assistant", "content": canonical(ANSWER)}]
+    expected = theirs.apply_chat_template(messages, tokenize=True, return_dict=True)["input_ids"]
+    assert ours.encode(ours.render(messages)) == list(expected)
+    prompt = theirs.apply_chat_template(
+        list(make_messages()), add_generation_prompt=True, tokenize=False
+    )
+    assert ours.render(make_messages(), add_generation_prompt=True) == prompt
