@@ -23,6 +23,8 @@ RESULT_FILE: Final = "result.json"
 LOG_FILE: Final = "log.txt"
 CHECKPOINTS_DIR: Final = "checkpoints"
 ADAPTER_DIR: Final = "adapter"
+SFT_DIR: Final = "sft"  # the first adapter of a run that goes on with preferences
+PREFERENCES_FILE: Final = "preferences.jsonl"
 _FORMAT: Final = 1
 
 

@@ -86,6 +86,9 @@ KNOBS: Final[Mapping[str, Knob]] = {
         0,
         32,
     ),
+    "preference_learning_rate": Knob(
+        "Peak rate of DPO and KTO; from the size of the base.", "TRL and the papers", 1e-8, 0.01
+    ),
     "beta": Knob("How close DPO and KTO stay to where they start.", "TRL", 0.001, 5),
     "tracking": Knob(
         "Weights & Biases; auto: online when logged in, else off.",

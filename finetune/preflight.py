@@ -92,6 +92,14 @@ class PreflightReport:
         """Plain JSON types."""
         return asdict(self)
 
+    def describe(self) -> str:
+        """The figures in a sentence."""
+        figures = self.figures
+        return (
+            f"{figures['supervised_share']:.0%} of the tokens are learnt, the longest row has "
+            f"{figures['longest_row']}; {figures['trainable_parameters']:,} parameters train."
+        )
+
 
 class PreflightRefused(RuntimeError):
     """Training would be for nothing. `code` is the finding's; the message ends with the cure."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from finetune.base_loading import describe_tokenizer, find_stop_ids
 from finetune.preflight import (
+    IGNORED,
     Course,
     EncodedRow,
     ModelFacts,
@@ -24,23 +25,43 @@ from finetune.preflight import (
 from finetune.sampled_answers import render_prompt
 
 if TYPE_CHECKING:
-    from finetune.train import Setup
+    from finetune.training_setup import Setup
 
 _MOST_ROWS: Final = 256  # read back; a mistake of the set-up shows in every row
 
 
-def inspect(trainer: Any, setup: Setup) -> PreflightReport:
-    """Judge rows, batch, tokenizer and model; raises PreflightRefused."""
+def _read_facts(trainer: Any, setup: Setup) -> tuple[TokenizerFacts, ModelFacts]:
     model = trainer.accelerator.unwrap_model(trainer.model)
     tokenizer = setup.tokenizer
     facts = describe_tokenizer(tokenizer, setup.job.base, find_stop_ids(tokenizer, model))
-    rows = list(_read_back(trainer, setup))
-    batch = _first_batch(trainer, setup.schedule.per_device_train_batch_size)
     shape = ModelFacts(
         embedding_rows=int(model.get_input_embeddings().weight.shape[0]),
         num_parameters=sum(item.numel() for item in model.parameters()),
         num_trainable=sum(item.numel() for item in model.parameters() if item.requires_grad),
     )
+    return facts, shape
+
+
+def inspect_preferences(trainer: Any, setup: Setup) -> PreflightReport:
+    """Judge the answers that are to become more likely; raises PreflightRefused."""
+    facts, shape = _read_facts(trainer, setup)
+    rows = []
+    for item in trainer.train_dataset.select(range(min(len(trainer.train_dataset), _MOST_ROWS))):
+        prompt, answer = item["prompt_ids"], item.get("chosen_ids") or item["completion_ids"]
+        rows.append(EncodedRow(prompt + answer, [IGNORED] * len(prompt) + answer, prompt))
+    return check_all(
+        check_tokenizer(facts),
+        check_model(shape, facts),
+        check_rows(rows, facts),
+        figures={**describe_rows(rows), **_figures(setup, facts, shape)},
+    )
+
+
+def inspect(trainer: Any, setup: Setup) -> PreflightReport:
+    """Judge rows, batch, tokenizer and model; raises PreflightRefused."""
+    facts, shape = _read_facts(trainer, setup)
+    rows = list(_read_back(trainer, setup))
+    batch = _first_batch(trainer, setup.schedule.per_device_train_batch_size)
     return check_all(
         check_tokenizer(facts),
         check_model(shape, facts),

@@ -65,6 +65,7 @@ class Recipe:
     eval_steps: int | None = None
     patience: int = 3
     num_samples: int = 5
+    preference_learning_rate: float | None = None
     beta: float = 0.1
     tracking: Literal["auto", "online", "offline", "off"] = "auto"
     seed: int = 20_261
@@ -213,6 +214,12 @@ def _batch_for(recipe: Recipe, wanted: int) -> int:
 def _rate_for(num_parameters: float, num_rows: int) -> float:
     rate = next(rate for size, rate in _BY_SIZE if num_parameters < size)
     return rate / 2 if num_rows >= _LARGE_DATA else rate
+
+
+def preference_rate(kind: str, num_parameters: int) -> float:
+    """DPO and KTO move the adapter far more gently than imitation does."""
+    imitation = _rate_for(num_parameters, 1)
+    return imitation / (20 if kind == "dpo" else 50)
 
 
 def count_steps(recipe: Recipe, num_rows: int) -> int:

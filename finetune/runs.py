@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import shutil
 import threading
 import time
 from collections.abc import Generator
@@ -19,7 +20,17 @@ from typing import Final
 from chatbot.base_models import BaseModel, prepare, resolve
 from feedback_store.records import Dataset, Run, RunState
 from feedback_store.store import Store
-from finetune.job import CHECKPOINTS_DIR, LOG_FILE, RESULT_FILE, Base, TrainingJob
+from finetune.job import (
+    CHECKPOINTS_DIR,
+    LOG_FILE,
+    PREFERENCES_FILE,
+    RESULT_FILE,
+    Base,
+    TrainingJob,
+)
+from finetune.machine import find_machine
+from finetune.memory_history import read_correction, remember_memory
+from finetune.preferences import PreferenceError, PreferenceKind, write_preferences
 from finetune.recipe import Recipe, adapt_recipe
 from finetune.run_files import current_time, read_json
 from finetune.run_process import ProcessMark, end_process, exit_code, is_alive, spawn
@@ -54,6 +65,8 @@ class RunSettings:
     niceness: int = 10
     device: str = "auto"  # auto, cpu, cuda
     num_processes: int = 1  # more than one: under accelerate
+    is_server_asleep: bool = False  # the memory plan may count on all of the card
+    min_preferences: int | None = None  # for KTO and DPO; None is what is sensible
     start_adapter: Path | None = None  # KTO and DPO start from here
 
 
@@ -82,8 +95,11 @@ def start_run(
     with _STARTING:
         _refuse_second(store)
         job = _write_job(data_dir, dataset, recipe, base_model, settings)
+        run_dir = run_dir_of(data_dir, job.run_id)
+        if recipe.kind != "sft":
+            _freeze_preferences(store, dataset, recipe.kind, run_dir, settings)
         # The process first: a row without one would look like a run that died.
-        mark = spawn(run_dir_of(data_dir, job.run_id), settings.niceness, settings.num_processes)
+        mark = spawn(run_dir, settings.niceness, settings.num_processes)
         return store.add_run(
             Run(
                 run_id=job.run_id,
@@ -130,11 +146,26 @@ def _write_job(
         max_lora_rank=settings.max_lora_rank,
         start_adapter=str(settings.start_adapter.resolve()) if settings.start_adapter else None,
         device=settings.device,
+        is_server_asleep=settings.is_server_asleep,
+        memory_correction=read_correction(
+            data_dir, local.name, find_machine(settings.device).device
+        ),
     )
     run_dir = run_dir_of(data_dir, job.run_id)
     run_dir.mkdir(parents=True)
     job.write(run_dir)
     return job
+
+
+def _freeze_preferences(
+    store: Store, dataset: Dataset, kind: PreferenceKind, run_dir: Path, settings: RunSettings
+) -> None:
+    try:
+        path = run_dir / PREFERENCES_FILE
+        write_preferences(store, dataset, kind, path, minimum=settings.min_preferences)
+    except PreferenceError:
+        shutil.rmtree(run_dir)  # no run came of it
+        raise
 
 
 def _get_run(store: Store, run_id: str) -> Run:
@@ -212,6 +243,7 @@ def _settle(store: Store, data_dir: Path, run: Run) -> Run:
     figures = RunLog(run.run_id, run_dir).refresh()
     if figures:
         store.add_run_metrics(figures)
+    remember_memory(data_dir, run.base_model, result)
     return store.update_run(
         run.run_id, state=state, error=error, result=result, ended_at=current_time()
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from finetune.recipe import Recipe, count_steps
@@ -22,6 +22,7 @@ class Schedule:
     per_device_train_batch_size: int
     gradient_accumulation_steps: int
     epochs: float
+    learning_rate: float
 
     def halved(self) -> Schedule | None:
         """Half the rows at once, twice the accumulation; None when one row is the least."""
@@ -30,13 +31,10 @@ class Schedule:
             return None
         smaller = next(size for size in range(micro // 2, 0, -1) if micro % size == 0)
         factor = micro // smaller
-        return Schedule(
-            self.total_steps,
-            self.warmup_steps,
-            self.eval_steps,
-            smaller,
-            self.gradient_accumulation_steps * factor,
-            self.epochs,
+        return replace(
+            self,
+            per_device_train_batch_size=smaller,
+            gradient_accumulation_steps=self.gradient_accumulation_steps * factor,
         )
 
 
@@ -58,6 +56,7 @@ def plan_schedule(
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=share // micro,
         epochs=round(total * batch / num_rows, 2),
+        learning_rate=recipe.learning_rate or 0.0,
     )
 
 

@@ -7,72 +7,22 @@ imported inside, after the first line of the log.
 from __future__ import annotations
 
 import argparse
-import gc
-import hashlib
-import json
 import os
-import shutil
 import sys
 import time
 import traceback
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from finetune.adapter_checks import check_adapter, check_served_class
-from finetune.job import ADAPTER_DIR, CHECKPOINTS_DIR, TrainingJob, read_job
-from finetune.machine import find_machine
-from finetune.memory import MemoryPlan, ModelShape, Rows, plan_memory, read_shape
-from finetune.preflight import (
-    PreflightRefused,
-    PreflightReport,
-    check_all,
-    check_answers,
-    check_tokenizer,
-)
-from finetune.recipe import Recipe, explain_recipe
+from finetune.job import ADAPTER_DIR, SFT_DIR, TrainingJob, read_job
+from finetune.preflight import PreflightRefused, check_all, check_answers
 from finetune.run_report import RunReport
-from finetune.schedule import Schedule, plan_schedule
-from finetune.training_rows import FittingRows, TrainingRow, keep_fitting, read_rows
-from finetune.watch import StopReason, Watch, WatchLimits
-
-
-class TrainingStopped(RuntimeError):
-    """The watch ended a training whose adapter would be of no use."""
-
-    def __init__(self, reason: StopReason) -> None:
-        super().__init__(reason.message)
-        self.code = reason.code
-
-
-class NotEnoughMemory(RuntimeError):
-    """Nothing that could be changed makes the training fit; the message has the numbers."""
-
-    code = "not_enough_memory"
-
-
-@dataclass(frozen=True)
-class Setup:
-    """Everything known before the model is loaded."""
-
-    job: TrainingJob
-    run_dir: Path
-    recipe: Recipe  # adapted
-    schedule: Schedule
-    memory: MemoryPlan
-    hardware: Any
-    tokenizer: Any
-    train: FittingRows
-    validation: FittingRows
-
-    @property
-    def template_kwargs(self) -> dict[str, Any]:
-        """What the chat template gets beside the messages, in training and in serving."""
-        return dict(self.job.base.chat_template_kwargs)
+from finetune.tracking import choose_mode, make_environment
+from finetune.training_rows import read_rows
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -85,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _lower_priority(args.niceness)
     report.event("starting", "Loading the training libraries.")
     try:
-        _hide_unused(read_job(args.run_dir).recipe)
+        _choose_libraries(read_job(args.run_dir), args.run_dir)
         result = train(args.run_dir, report)
     except Exception as error:  # noqa: BLE001 - the run's result says what went wrong
         traceback.print_exc()
@@ -113,252 +63,96 @@ def _lower_priority(niceness: int) -> None:
         os.nice(niceness)
 
 
+def _choose_libraries(job: TrainingJob, run_dir: Path) -> None:
+    """peft and trl import these two whenever they are installed: two seconds, often for nothing."""
+    has_card = Path("/proc/driver/nvidia").exists() or sys.platform == "win32"
+    if job.recipe.quantization != "nf4" and not has_card:
+        sys.modules.setdefault("bitsandbytes", None)  # type: ignore[arg-type]
+    mode = choose_mode(job.recipe.tracking, os.environ, Path.home())
+    if mode == "off":
+        sys.modules.setdefault("wandb", None)  # type: ignore[arg-type]
+    else:
+        os.environ.update(make_environment(mode, run_dir, job.run_id))
+
+
 def train(run_dir: Path, report: RunReport) -> dict[str, Any]:
     """All stages; returns the run's result. Raises what people must know, with a code."""
     job = read_job(run_dir)
     rows = {split: read_rows(Path(job.dataset_dir), split) for split in ("train", "validation")}
     check_all(check_answers([row.completion for row in rows["train"]]), figures={})
+    from finetune.training_setup import prepare
+
     setup = prepare(job, run_dir, rows, report)
-    return _Training(setup, report).run()
+    result = _run_stages(setup, report)
+    if "WANDB_MODE" in os.environ and report.is_writer:
+        from finetune.tracking import log_artifacts
+
+        log_artifacts(job, run_dir)
+    return {**result, "duration_s": round(time.time() - psutil.Process().create_time(), 2)}
 
 
-def _hide_unused(recipe: Recipe) -> None:
-    """peft and trl import these whenever they are installed: two seconds, for nothing here."""
-    if recipe.quantization == "none" or not _has_cuda_driver():
-        sys.modules.setdefault("bitsandbytes", None)  # type: ignore[arg-type]
-    if recipe.tracking == "off":
-        sys.modules.setdefault("wandb", None)  # type: ignore[arg-type]
+def _run_stages(setup: Any, report: RunReport) -> dict[str, Any]:
+    """Imitation first; then, where the recipe says so, preferences on top of it."""
+    from finetune.adapter_writing import write_adapter
+    from finetune.stages import plan_preferences, plan_sft
+    from finetune.training_stage import run_stage
+
+    run_dir, recipe = setup.run_dir, setup.recipe
+    earlier = Path(setup.job.start_adapter) if setup.job.start_adapter else None
+    report_to = "wandb" if "WANDB_MODE" in os.environ else "none"
+    preferences = None
+    if recipe.kind != "sft":
+        preferences = plan_preferences(setup, earlier, report_to)
+    result: dict[str, Any] = {}
+    stage = None
+    if earlier is None and not (run_dir / SFT_DIR).is_dir():
+        stage = run_stage(setup, plan_sft(setup, preferences, report_to), report)
+        result = _describe(setup, stage)
+        if preferences is not None:
+            if report.is_writer:
+                write_adapter(stage.trainer, setup, run_dir / SFT_DIR)
+            stage.trainer.accelerator.wait_for_everyone()
+    if preferences is not None:
+        stage = run_stage(setup, preferences, report)
+        result = {"sft": result, **_describe(setup, stage)}
+    assert stage is not None
+    report.event("saving", "Writing and checking the adapter.")
+    if report.is_writer:
+        result["adapter"] = write_adapter(stage.trainer, setup, run_dir / ADAPTER_DIR)
+        result |= _measure_probe(setup, stage.trainer)
+    return result
 
 
-def _has_cuda_driver() -> bool:
-    return Path("/proc/driver/nvidia").exists() or sys.platform == "win32"
+def _describe(setup: Any, stage: Any) -> dict[str, Any]:
+    """What a stage's result says."""
+    from finetune.training_callback import peak_memory_mib
 
-
-def prepare(
-    job: TrainingJob, run_dir: Path, rows: dict[str, list[TrainingRow]], report: RunReport
-) -> Setup:
-    """Tokenizer, rows that fit, the recipe adapted to them, and the steps."""
-    from finetune.base_loading import choose_hardware, describe_tokenizer, load_tokenizer
-
-    tokenizer = load_tokenizer(job.base)
-    check_all(check_tokenizer(describe_tokenizer(tokenizer, job.base, ())), figures={})
-    limit = job.recipe.max_length
-    fitting = {
-        split: keep_fitting(found, tokenizer, limit, job.base.chat_template_kwargs)
-        for split, found in rows.items()
+    memory = {
+        **setup.memory.to_dict(),
+        "peak_mib": round(peak_memory_mib()),
+        "correction": setup.job.memory_correction,
+        "num_shortages": stage.num_shortages,
     }
-    base_dir, rows_kept = Path(job.base.path), fitting["train"]
-    shape = read_shape(base_dir)
-    recipe, reasons = explain_recipe(job.recipe, len(rows_kept.rows), shape.num_parameters)
-    for reason in reasons:
-        report.event("reason", reason.message, code=reason.code, **reason.values)
-    plan = _plan_memory(job, shape, recipe, rows_kept)
-    report.event("memory", plan.message, **plan.to_dict())
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    return Setup(
-        job=job,
-        run_dir=run_dir,
-        recipe=recipe,
-        schedule=plan_schedule(recipe, len(rows_kept.rows), plan.load.rows_at_once, processes),
-        memory=plan,
-        hardware=choose_hardware(plan.load, job.device),
-        tokenizer=tokenizer,
-        train=rows_kept,
-        validation=fitting["validation"],
-    )
+    return {
+        **stage.figures,
+        "recipe": setup.recipe.to_dict(),
+        "schedule": asdict(stage.schedule),
+        "hardware": asdict(setup.hardware),
+        "preflight": stage.preflight.to_dict(),
+        "memory": memory,
+    }
 
 
-def _plan_memory(
-    job: TrainingJob, shape: ModelShape, recipe: Recipe, rows: FittingRows
-) -> MemoryPlan:
-    machine = find_machine(job.device)
-    if job.is_server_asleep:
-        machine = replace(machine, server=0)
-    lengths = Rows(max(rows.lengths), max(rows.answer_lengths))
-    plan = plan_memory(shape, recipe, lengths, machine, job.memory_correction)
-    if plan.choice == "refused":
-        raise NotEnoughMemory(plan.message)
-    return plan
+def _measure_probe(setup: Any, trainer: Any) -> dict[str, float]:
+    """What the server must measure, too, when it applies this adapter. One process only: a
+    sharded model cannot be asked by one rank alone.
+    """
+    if trainer.accelerator.num_processes > 1:
+        return {}
+    from finetune.applied import RESULT_KEY, measure_applied
 
-
-def _prompts_of_answers(rows: Sequence[TrainingRow]) -> dict[str, frozenset[str]]:
-    found: dict[str, set[str]] = defaultdict(set)
-    for row in rows:
-        found[row.completion.strip()].add(row.prompt[-1]["content"])
-    return {answer: frozenset(prompts) for answer, prompts in found.items()}
-
-
-class _Training:
-    """The stages from the loaded model on."""
-
-    def __init__(self, setup: Setup, report: RunReport) -> None:
-        self._setup = setup
-        self._report = report
-        known = _prompts_of_answers(setup.train.rows)
-        recipe, warmup_steps = setup.recipe, setup.schedule.warmup_steps
-        self._watch = Watch(WatchLimits(warmup_steps, recipe.min_steps, recipe.patience), known)
-
-    def run(self) -> dict[str, Any]:
-        """Load, check, train, save, check again."""
-        from finetune.training_callback import RunCallback, peak_memory_mib
-
-        callback = RunCallback(self._report, self._watch)
-        trainer, preflight = self._train_with_room(callback)
-        setup = self._setup
-        if callback.stopped and callback.stopped.is_failure:
-            raise TrainingStopped(callback.stopped)
-        self._report.event("saving", "Writing and checking the adapter.")
-        facts = self._save(trainer)
-        return {
-            **callback.figures(trainer),
-            **self._measure_probe(trainer),
-            "recipe": setup.recipe.to_dict(),
-            "schedule": asdict(setup.schedule),
-            "hardware": asdict(setup.hardware),
-            "preflight": preflight.to_dict(),
-            "adapter": facts,
-            "memory": {**setup.memory.to_dict(), "peak_mib": round(peak_memory_mib())},
-            "duration_s": round(time.time() - psutil.Process().create_time(), 2),
-        }
-
-    def _measure_probe(self, trainer: Any) -> dict[str, float]:
-        """What the server must measure, too, when it applies this adapter. One process only: a
-        sharded model cannot be asked by one rank alone.
-        """
-        if trainer.accelerator.num_processes > 1:
-            return {}
-        from finetune.applied import RESULT_KEY, measure_applied
-
-        model = trainer.accelerator.unwrap_model(trainer.model)
-        kwargs = self._setup.template_kwargs
-        return {RESULT_KEY: measure_applied(model, self._setup.tokenizer, kwargs)}
-
-    def _train_with_room(self, callback: Any) -> tuple[Any, PreflightReport]:
-        """Train; when memory runs out all the same, go on with half the rows at once."""
-        while True:
-            try:
-                return self._train_once(callback)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                smaller = self._setup.schedule.halved()
-                if smaller is None:
-                    raise NotEnoughMemory(
-                        f"Memory ran out with one row at once. {self._setup.memory.message} "
-                        "Lower max_length or r, or choose a smaller base model."
-                    ) from error
-            self._setup = replace(self._setup, schedule=smaller)
-            free_memory()
-            count = smaller.per_device_train_batch_size
-            self._report.event(
-                "out_of_memory", f"Memory ran out; going on with {count} rows at once."
-            )
-
-    def _train_once(self, callback: Any) -> tuple[Any, PreflightReport]:
-        from finetune.preflight_facts import inspect
-
-        trainer = self._build(callback)
-        preflight = inspect(trainer, self._setup)
-        summary = _describe_preflight(preflight.figures)
-        self._report.event("preflight", summary, **preflight.to_dict())
-        if self._setup.hardware.device == "cuda":
-            trainer.rehearse()
-        trainer.train(resume_from_checkpoint=_has_checkpoint(self._setup.run_dir))
-        return trainer, preflight
-
-    def _build(self, callback: Any) -> Any:
-        from finetune.base_loading import find_stop_ids, load_model
-        from finetune.sampled_answers import make_sampling, pick_rows
-        from finetune.trainer import Course, build_trainer, to_dataset
-
-        setup = self._setup
-        self._report.event("loading", f"Loading {setup.job.base.name}.")
-        model = load_model(setup.job.base, setup.hardware)
-        check_served_class(Path(setup.job.base.path), type(model).__name__)
-        course = Course(
-            recipe=setup.recipe,
-            schedule=setup.schedule,
-            hardware=setup.hardware,
-            checkpoints_dir=setup.run_dir / CHECKPOINTS_DIR,
-            has_validation=bool(setup.validation.rows),
-            gradient_checkpointing=setup.memory.load.gradient_checkpointing,
-        )
-        splits = (setup.train, setup.validation)
-        train, validation = (to_dataset(s.rows, setup.template_kwargs) for s in splits)
-        datasets = (train, validation if course.has_validation else None)
-        trainer = build_trainer(course, model, setup.tokenizer, datasets, callback)
-        rows = pick_rows(setup.validation.rows, setup.recipe.num_samples)
-        stop_ids = find_stop_ids(setup.tokenizer, model)
-        sampling = make_sampling(trainer, setup.tokenizer, rows, setup.template_kwargs, stop_ids)
-        callback.follow(trainer, sampling if self._report.is_writer else None)
-        return trainer
-
-    def _save(self, trainer: Any) -> dict[str, Any]:
-        """The adapter folder, complete or not there; and what a server would make of it."""
-        setup = self._setup
-        if not self._report.is_writer:
-            return {}
-        target, building = setup.run_dir / ADAPTER_DIR, setup.run_dir / f"{ADAPTER_DIR}.new"
-        for folder in (target, building):
-            shutil.rmtree(folder, ignore_errors=True)
-        model = trainer.accelerator.unwrap_model(trainer.model)
-        model.save_pretrained(building, save_embedding_layers=False)
-        (building / "README.md").unlink(missing_ok=True)
-        _name_base(building, setup.job)
-        facts = check_adapter(building, Path(setup.job.base.path), setup.job.max_lora_rank)
-        building.rename(target)
-        template = setup.tokenizer.chat_template or ""
-        return {
-            **asdict(facts),
-            "base_model": setup.job.base.name,
-            "base_revision": setup.job.base.revision,
-            "template_sha256": hashlib.sha256(template.encode()).hexdigest(),
-            "tokenizer_sha256": _hash_file(Path(setup.job.base.path) / "tokenizer.json"),
-        }
-
-
-def _name_base(adapter_dir: Path, job: TrainingJob) -> None:
-    """The adapter names its base, not a folder of the machine that trained it."""
-    path = adapter_dir / "adapter_config.json"
-    config = json.loads(path.read_text(encoding="utf-8"))
-    config["base_model_name_or_path"] = job.base.name
-    config["revision"] = job.base.revision
-    path.write_text(json.dumps(config, ensure_ascii=False, indent=2), encoding="utf-8")
-
-
-def _hash_file(path: Path) -> str | None:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """torch says it in several ways; the CPU's allocator only in the text."""
-    text = str(error).lower()
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or "can't allocate memory" in text
-        or "out of memory" in text
-    )
-
-
-def free_memory() -> None:
-    """Give back what the failed attempt held."""
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
-def _has_checkpoint(run_dir: Path) -> bool:
-    return any((run_dir / CHECKPOINTS_DIR).glob("checkpoint-*/trainer_state.json"))
-
-
-def _describe_preflight(figures: Any) -> str:
-    return (
-        f"{figures['supervised_share']:.0%} of the tokens are learnt, the longest row has "
-        f"{figures['longest_row']}; {figures['trainable_parameters']:,} parameters train."
-    )
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    return {RESULT_KEY: measure_applied(model, setup.tokenizer, setup.template_kwargs)}
 
 
 if __name__ == "__main__":

@@ -1,26 +1,28 @@
-"""TRL's trainer on this project's rows. Imports trl, peft and torch: only train.py loads it."""
+"""TRL's trainers on this project's rows. Imports trl, peft and torch: only the training process
+loads it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig
+from peft import LoraConfig, PeftModel
 from torch.nn import functional
-from trl import SFTConfig, SFTTrainer
+from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrainer
 
 from finetune.base_loading import Hardware
 from finetune.preflight import IGNORED
-from finetune.recipe import Recipe
+from finetune.recipe import Recipe, RunKind
 from finetune.schedule import Schedule
-from finetune.training_rows import TrainingRow
+from finetune.training_callback import RunCallback
 from finetune.watch import CheckpointChoice
 
 _MAX_EVAL_ROWS = 300  # enough for a stable loss
+_ADAPTER = "default"  # peft's own name of the adapter in training
 
 
 @dataclass(frozen=True)
@@ -31,24 +33,18 @@ class Course:
     schedule: Schedule
     hardware: Hardware
     checkpoints_dir: Path
-    has_validation: bool
     gradient_checkpointing: bool = False
+    start_adapter: Path | None = None
     report_to: str = "none"
 
 
-def to_dataset(rows: Sequence[TrainingRow], template_kwargs: dict[str, Any]) -> Dataset:
-    """Conversational prompt and completion, as TRL tokenises them."""
-    extra = {"chat_template_kwargs": template_kwargs} if template_kwargs else {}
-    return Dataset.from_list(
-        [
-            {
-                "prompt": [dict(message) for message in row.prompt],
-                "completion": [{"role": "assistant", "content": row.completion}],
-                **extra,
-            }
-            for row in rows
-        ]
-    )
+@dataclass(frozen=True)
+class Material:
+    """What it trains on, in TRL's columns for its kind."""
+
+    kind: RunKind
+    train: Dataset
+    validation: Dataset | None
 
 
 def lora_config(recipe: Recipe) -> LoraConfig:
@@ -64,88 +60,108 @@ def lora_config(recipe: Recipe) -> LoraConfig:
     )
 
 
-def sft_config(course: Course) -> SFTConfig:
-    """The trainer's settings from the recipe; telemetry, hub and pickles stay off."""
+def _shared_settings(course: Course, material: Material) -> dict[str, Any]:
+    """Of all three trainers; telemetry, hub and progress bars stay off."""
     recipe, schedule, hardware = course.recipe, course.schedule, course.hardware
-    packing = is_packing(recipe, hardware)
-    return SFTConfig(
-        output_dir=str(course.checkpoints_dir),
-        max_steps=schedule.total_steps,
-        per_device_train_batch_size=schedule.per_device_train_batch_size,
-        per_device_eval_batch_size=max(4, schedule.per_device_train_batch_size),
-        gradient_accumulation_steps=schedule.gradient_accumulation_steps,
-        learning_rate=recipe.learning_rate,
-        lr_scheduler_type=recipe.lr_scheduler_type,
-        warmup_steps=schedule.warmup_steps,
-        weight_decay=recipe.weight_decay,
-        max_grad_norm=recipe.max_grad_norm,
-        bf16=hardware.precision == "bf16",
-        fp16=hardware.precision == "fp16",
-        use_cpu=hardware.device == "cpu",
-        gradient_checkpointing=course.gradient_checkpointing,
-        max_length=recipe.max_length if packing else None,  # longer rows were left out before
-        packing=packing,
-        eval_packing=False,
-        completion_only_loss=True,
-        train_sampling_strategy="random" if packing else "group_by_length",
-        logging_steps=max(1, schedule.total_steps // 1000),
-        logging_nan_inf_filter=False,  # the watch must see what is not a number
-        eval_strategy="steps" if course.has_validation else "no",
-        eval_steps=schedule.eval_steps,
-        eval_on_start=course.has_validation,  # the base's loss, which the watch compares with
-        save_steps=schedule.eval_steps,
-        save_total_limit=2,
-        load_best_model_at_end=course.has_validation,
-        metric_for_best_model="eval_rank",
-        greater_is_better=True,
-        seed=recipe.seed,
-        data_seed=recipe.seed,
-        report_to=course.report_to,
-        disable_tqdm=True,
-        dataloader_pin_memory=hardware.device == "cuda",
-        push_to_hub=False,
-    )
+    has_validation = material.validation is not None
+    return {
+        "output_dir": str(course.checkpoints_dir),
+        "max_steps": schedule.total_steps,
+        "per_device_train_batch_size": schedule.per_device_train_batch_size,
+        "per_device_eval_batch_size": max(4, schedule.per_device_train_batch_size),
+        "gradient_accumulation_steps": schedule.gradient_accumulation_steps,
+        "learning_rate": schedule.learning_rate,
+        "lr_scheduler_type": recipe.lr_scheduler_type,
+        "warmup_steps": schedule.warmup_steps,
+        "weight_decay": recipe.weight_decay,
+        "max_grad_norm": recipe.max_grad_norm,
+        "bf16": hardware.precision == "bf16",
+        "fp16": hardware.precision == "fp16",
+        "use_cpu": hardware.device == "cpu",
+        "gradient_checkpointing": course.gradient_checkpointing,
+        "logging_steps": max(1, schedule.total_steps // 1000),
+        "logging_nan_inf_filter": False,  # the watch must see what is not a number
+        "eval_strategy": "steps" if has_validation else "no",
+        "eval_steps": schedule.eval_steps,
+        "eval_on_start": has_validation,  # the base's loss, which the watch compares with
+        "save_steps": schedule.eval_steps,
+        "save_total_limit": 2,
+        "load_best_model_at_end": has_validation,
+        "metric_for_best_model": "eval_rank",
+        "greater_is_better": True,
+        "seed": recipe.seed,
+        "data_seed": recipe.seed,
+        "report_to": course.report_to,
+        "disable_tqdm": True,
+        "dataloader_pin_memory": hardware.device == "cuda",
+        "push_to_hub": False,
+    }
 
 
 def is_packing(recipe: Recipe, hardware: Hardware) -> bool:
-    """Packing pays on a GPU with many short rows; on the CPU grouping by length is faster."""
-    if recipe.packing == "auto":
-        return False
+    """Packing pays on a card only; on the CPU grouping by length is faster. It also makes few
+    steps of small data, so that nothing but the recipe itself turns it on.
+    """
     return recipe.packing == "on" and hardware.device == "cuda"
 
 
-class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
-    """TRL's SFTTrainer, faster on the CPU: TRL scores every position of a row there, although
-    only the answer is learnt.
-    """
+class _Ranked:
+    """What all three trainers add: tokens counted, checkpoints ranked, no model cards."""
 
     num_tokens_seen = 0
-    run_callback: Any = None  # knows the sampled answers
+    run_callback: RunCallback
     choice: CheckpointChoice
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """The usual figures, and the rank by which the best checkpoint is chosen."""
-        metrics: dict[str, float] = super().evaluate(*args, **kwargs)
-        well_formed = self.run_callback.num_well_formed if self.run_callback else 0
-        step = self.state.global_step
+        metrics: dict[str, float] = super().evaluate(*args, **kwargs)  # type: ignore[misc]
+        step = self.state.global_step  # type: ignore[attr-defined]
         if step:
+            well_formed = self.run_callback.num_well_formed
             metrics["eval_rank"] = self.choice.rank(step, metrics["eval_loss"], well_formed)
         return metrics
 
-    def compute_loss(
-        self,
-        model: Any,
-        inputs: dict[str, Any],
-        return_outputs: bool = False,
-        num_items_in_batch: Any = None,
-    ) -> Any:
-        """Mean loss over the answers' tokens of the whole effective batch."""
-        mask = inputs.get("attention_mask")
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """As TRL does it; counts the tokens on the way."""
         if model.training:
+            mask = inputs.get("attention_mask")
             self.num_tokens_seen += int(inputs["input_ids"].numel() if mask is None else mask.sum())
-        if return_outputs or inputs["labels"].device.type != "cpu":
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        return self._answer_loss(model, inputs, num_items_in_batch)
+        return super().compute_loss(model, inputs, *args, **kwargs)  # type: ignore[misc]
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Checkpoints are not for people; the adapter's papers are written by the registry."""
+
+    def rehearse(self) -> None:
+        """One step on the longest rows, thrown away: if memory is short, it shows now."""
+        trainer: Any = self
+        count = trainer.args.per_device_train_batch_size
+        rows = sorted(trainer.train_dataset, key=_row_length, reverse=True)[:count]
+        inputs = trainer._prepare_inputs(trainer.data_collator(rows))
+        trainer.model.train()
+        with trainer.compute_loss_context_manager():
+            loss = trainer.compute_loss(trainer.model, inputs)
+        loss.backward()
+        trainer.model.zero_grad(set_to_none=True)
+        trainer.num_tokens_seen = 0
+        trainer._metrics["train"].clear()
+
+
+def _row_length(row: dict[str, Any]) -> int:
+    return sum(len(value) for name, value in row.items() if name.endswith("_ids"))
+
+
+class AnswerTrainer(_Ranked, SFTTrainer):  # type: ignore[misc]
+    """SFT, faster on the CPU: TRL scores every position of a row there, although only the answer
+    is learnt.
+    """
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Mean loss over the answers' tokens of the whole effective batch."""
+        if inputs["labels"].device.type != "cpu" or kwargs.get("return_outputs") or args:
+            return super().compute_loss(model, inputs, *args, **kwargs)
+        if model.training:
+            self.num_tokens_seen += int(inputs["attention_mask"].sum())
+        return self._answer_loss(model, inputs, kwargs.get("num_items_in_batch"))
 
     def _answer_loss(self, model: Any, inputs: dict[str, Any], num_items: Any) -> torch.Tensor:
         labels = inputs["labels"]
@@ -166,48 +182,77 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
             loss = loss * self.accelerator.num_processes
         return loss / num_items
 
-    def rehearse(self) -> None:
-        """One step on the longest rows, thrown away: if memory is short, it shows now."""
-        count = self.args.per_device_train_batch_size
-        order = sorted(range(len(self.train_dataset)), key=lambda n: -len(self._ids(n)))
-        rows = [self.train_dataset[number] for number in order[:count]]
-        names = ("input_ids", "labels", "seq_lengths")
-        batch = self.data_collator([{k: row[k] for k in names if k in row} for row in rows])
-        inputs = self._prepare_inputs(batch)
-        self.model.train()
-        with self.compute_loss_context_manager():
-            loss = self.compute_loss(self.model, inputs)
-        loss.backward()
-        self.model.zero_grad(set_to_none=True)
-        self.num_tokens_seen = 0
-        self._metrics["train"].clear()
 
-    def _ids(self, number: int) -> Any:
-        return self.train_dataset[number]["input_ids"]
+class PairTrainer(_Ranked, DPOTrainer):  # type: ignore[misc]
+    """DPO: the better of two answers."""
 
-    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        """Checkpoints are not for people; the adapter's papers are written by the registry."""
+
+class ThumbTrainer(_Ranked, KTOTrainer):  # type: ignore[misc]
+    """KTO: answers with a thumb up or down."""
 
 
 def build_trainer(
-    course: Course,
-    model: Any,
-    tokenizer: Any,
-    datasets: tuple[Dataset, Dataset | None],
-    callback: Any,
-) -> AnswerTrainer:
-    """The trainer with a fresh adapter on the model."""
-    train, validation = datasets
+    course: Course, model: Any, tokenizer: Any, material: Material, callback: RunCallback
+) -> Any:
+    """The trainer of this kind: with a fresh adapter, or going on with an earlier one."""
+    builders = {"sft": _build_sft, "dpo": _build_dpo, "kto": _build_kto}
+    kind, config, options = builders[material.kind](course, model, material)
+    validation = material.validation
     if validation is not None and len(validation) > _MAX_EVAL_ROWS:
         validation = validation.select(range(_MAX_EVAL_ROWS))
-    trainer = AnswerTrainer(
-        model=model,
-        args=sft_config(course),
-        train_dataset=train,
+    trainer = kind(
+        args=config,
+        train_dataset=material.train,
         eval_dataset=validation,
         processing_class=tokenizer,
-        peft_config=lora_config(course.recipe),
-        callbacks=[callback] if callback else [],
+        callbacks=[callback],
+        **options,
     )
     trainer.run_callback, trainer.choice = callback, CheckpointChoice()
     return trainer
+
+
+_Built = tuple[type, Any, dict[str, Any]]
+
+
+def _build_sft(course: Course, model: Any, material: Material) -> _Built:
+    packing = is_packing(course.recipe, course.hardware)
+    config = SFTConfig(
+        **_shared_settings(course, material),
+        max_length=course.recipe.max_length if packing else None,  # longer rows were left out
+        packing=packing,
+        eval_packing=False,
+        completion_only_loss=True,
+        train_sampling_strategy="random" if packing else "group_by_length",
+    )
+    return AnswerTrainer, config, {"model": model, "peft_config": lora_config(course.recipe)}
+
+
+def _build_dpo(course: Course, model: Any, material: Material) -> _Built:
+    config = DPOConfig(
+        **_shared_settings(course, material),
+        max_length=None,
+        beta=course.recipe.beta,
+        loss_type=["sigmoid", "sft"],  # the second keeps the better answer likely in itself
+    )
+    return PairTrainer, config, {"model": _go_on(model, course)}
+
+
+def _build_kto(course: Course, model: Any, material: Material) -> _Built:
+    liked = sum(material.train["label"])
+    disliked = len(material.train) - liked
+    config = KTOConfig(
+        **_shared_settings(course, material),
+        max_length=None,
+        beta=course.recipe.beta,
+        # Both kinds weigh the same in sum, whatever their numbers.
+        desirable_weight=max(1.0, disliked / max(1, liked)),
+        undesirable_weight=max(1.0, liked / max(1, disliked)),
+    )
+    return ThumbTrainer, config, {"model": _go_on(model, course)}
+
+
+def _go_on(model: Any, course: Course) -> Any:
+    return PeftModel.from_pretrained(
+        model, str(course.start_adapter), adapter_name=_ADAPTER, is_trainable=True
+    )

@@ -16,7 +16,14 @@ from finetune.preflight import is_canonical
 from finetune.run_report import RunReport
 from finetune.watch import Sampled, StopReason, Watch
 
-_NAMES = ("loss", "eval_loss", "learning_rate")
+# What is written down, by the trainers' names.
+_NAMES = {
+    "loss": "loss",
+    "eval_loss": "eval_loss",
+    "learning_rate": "learning_rate",
+    "rewards/margins": "reward_margin",
+    "eval_rewards/margins": "eval_reward_margin",
+}
 
 
 @dataclass(frozen=True)
@@ -28,16 +35,25 @@ class Sampling:
     expected: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Span:
+    """Which part of a run's steps a stage is."""
+
+    before: int  # steps of the stages before it
+    total: int  # of all stages
+
+
 class RunCallback(TrainerCallback):  # type: ignore[misc]
     """Writes each figure down, samples answers at each evaluation, and asks the watch."""
 
-    def __init__(self, report: RunReport, watch: Watch) -> None:
+    def __init__(self, report: RunReport, watch: Watch, span: Span) -> None:
         self.stopped: StopReason | None = None
         self.num_well_formed = 0  # of the last sampled answers
         self._base_loss: float | None = None
         self._first_step_at: float | None = None
         self._report = report
         self._watch = watch
+        self._span = span
         self._sampling: Sampling | None = None
         self._trainer: Any = None
         self._seen = (time.monotonic(), 0)
@@ -49,8 +65,9 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         self._trainer = trainer
         self._sampling = sampling
 
-    def figures(self, trainer: Any) -> dict[str, Any]:
+    def figures(self) -> dict[str, Any]:
         """What the run's result says of the training."""
+        trainer = self._trainer
         state, begun = trainer.state, psutil.Process().create_time()
         losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
         speed = trainer.num_tokens_seen / self._training_s if self._training_s else None
@@ -77,10 +94,10 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
             if "eval_loss" in entry:
                 self._watch.see_evaluation(entry["step"], entry["eval_loss"])
                 self._trainer.choice.rank(entry["step"], entry["eval_loss"], 0)
-        step = state.global_step
-        kind = "resumed" if step else "training"
+        step = self._span.before + state.global_step
+        kind = "resumed" if state.global_step else "training"
         verb = f"Going on from step {step} of" if step else "Training for"
-        self._report.event(kind, f"{verb} {state.max_steps} steps.", step=step)
+        self._report.event(kind, f"{verb} {self._span.total} steps.", step=step)
 
     def on_step_begin(self, _args: Any, _state: Any, _control: Any, **_: Any) -> None:
         """Start the clock of this step."""
@@ -96,13 +113,13 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         """Write the figures of a step, and let the watch look at the loss."""
         logs = logs or {}
-        found = {name: float(logs[name]) for name in _NAMES if name in logs}
+        found = {_NAMES[name]: float(logs[name]) for name in _NAMES if name in logs}
         if not found:
             return
         if "loss" in found:
             found |= {"tokens_per_s": self._speed(), "memory_mb": used_memory_mb()}
             self._stop(control, self._watch.see_loss(state.global_step, found["loss"]))
-        self._report.metrics(state.global_step, state.max_steps, found)
+        self._report.metrics(self._span.before + state.global_step, self._span.total, found)
 
     def _speed(self) -> float:
         """Tokens per second since the last line."""
@@ -121,8 +138,9 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         if step == 0:
             self._base_loss = loss
         self._stop(control, self._watch.see_evaluation(step, loss))
-        message = f"Validation loss {loss:.4f} at step {step}."
-        self._report.event("evaluated", message, step=step, eval_loss=loss)
+        shown = self._span.before + step
+        message = f"Validation loss {loss:.4f} at step {shown}."
+        self._report.event("evaluated", message, step=shown, eval_loss=loss)
         if step and self._sampling and not self.stopped:
             self._stop(control, self._watch.see_samples(step, self._sample(step)))
 
@@ -134,7 +152,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         for prompt, expected, answer in zip(
             sampling.prompts, sampling.expected, answers, strict=True
         ):
-            self._report.sample(step, prompt, expected, answer)
+            self._report.sample(self._span.before + step, prompt, expected, answer)
         pairs = zip(sampling.prompts, answers, strict=True)
         return [Sampled(prompt, answer) for prompt, answer in pairs]
 

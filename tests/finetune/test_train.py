@@ -30,7 +30,7 @@ from finetune.recipe import Recipe
 from finetune.run_files import read_json, read_lines
 from finetune.run_process import PROJECT_DIR
 from finetune.run_report import RunReport
-from finetune.train import TrainingStopped, train
+from finetune.train import train
 from tests.tiny_models import KINDS, Kind, build_model
 
 pytestmark = [
@@ -230,6 +230,8 @@ def test_without_validation_rows_it_trains_all_the_same(llama: Path, tmp_path: P
 def test_a_rate_that_blows_up_is_stopped_with_its_reason(llama: Path, tmp_path: Path) -> None:
     wild = replace(SHORT, learning_rate=0.02, max_grad_norm=100.0, min_steps=60, max_steps=60)
     wild = replace(wild, lr_scheduler_type="constant_with_warmup", lora_alpha=2048, eval_steps=30)
+    from finetune.training_stage import TrainingStopped
+
     with pytest.raises(TrainingStopped) as caught:
         run(make_job(tmp_path, llama, wild))
     assert caught.value.code in ("diverged", "not_a_number")

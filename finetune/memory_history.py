@@ -1,0 +1,50 @@
+"""What earlier runs on this machine really used, so that the next plan is nearer to it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from finetune.job import write_json
+from finetune.run_files import read_json
+
+_FILE: Final = "memory.json"
+_LOWEST, _HIGHEST = 0.5, 4.0  # of what is predicted for activations and logits
+_AFTER_SHORTAGE: Final = 1.25  # the plan was too low, whatever the peak was
+
+
+def correction_of(memory: Mapping[str, Any]) -> float | None:
+    """By what the predicted activations and logits must be multiplied to give the measured peak.
+
+    memory: of a run's result. None when it says nothing.
+    """
+    with contextlib.suppress(KeyError, TypeError, ZeroDivisionError):
+        estimate, before = memory["estimate_mib"], float(memory["correction"])
+        fixed = float(estimate["process"] + estimate["weights"] + estimate["adapter"])
+        moving = float(estimate["activations"] + estimate["logits"]) / before
+        factor = max(_LOWEST, (float(memory["peak_mib"]) - fixed) / moving)
+        if memory["num_shortages"]:
+            factor = max(factor, before) * _AFTER_SHORTAGE
+        return min(_HIGHEST, factor)
+    return None
+
+
+def read_correction(data_dir: Path, base_model: str, device: str) -> float:
+    """The last correction for this base on this device; 1 where none is known."""
+    known = read_json(data_dir / "runs" / _FILE) or {}
+    value = known.get(f"{base_model}|{device}")
+    is_sound = isinstance(value, int | float) and _LOWEST <= value <= _HIGHEST
+    return float(value) if is_sound and value is not None else 1.0
+
+
+def remember_memory(data_dir: Path, base_model: str, result: Mapping[str, Any]) -> None:
+    """Keep what a run of this base has shown."""
+    memory = result.get("memory")
+    factor = correction_of(memory) if isinstance(memory, Mapping) else None
+    if factor is None or not isinstance(memory, Mapping):
+        return
+    path = data_dir / "runs" / _FILE
+    key = f"{base_model}|{memory['load']['device']}"
+    write_json(path, {**(read_json(path) or {}), key: round(factor, 3)})

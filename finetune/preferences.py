@@ -1,0 +1,175 @@
+"""Preferences: thumbs for KTO; corrections, arena votes and retries for DPO. What there is, whether
+it suffices, and the rows that a run trains on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from chatbot.recommendation import RecommendationError, canonical, from_dict
+from feedback_store.records import Conversation, Dataset, Feedback, Turn
+from feedback_store.store import Store
+from finetune.dataset import PAIRS_FILE, is_validation
+
+MIN_PAIRS: Final = 200
+MIN_LABELS: Final = 300
+MIN_RARER: Final = 50  # labels of the rarer kind
+_VALIDATION_SHARE: Final = 0.1
+
+PreferenceKind = Literal["dpo", "kto"]
+
+
+class PreferenceError(ValueError):
+    """Preferences cannot be trained on. `code` is stable: too_few_pairs, too_few_labels. The
+    message says what is there and what is needed.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class PreferenceRow:
+    """One preference, split by its conversation."""
+
+    values: dict[str, Any]
+    split: Literal["train", "validation"]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Whether a kind of training makes sense now; the message explains it either way."""
+
+    kind: PreferenceKind
+    is_offered: bool
+    message: str
+    num_have: int
+    num_needed: int
+
+
+RatedTurn = tuple[Turn, Feedback, Conversation]
+
+
+def _rated_turns(store: Store) -> Iterator[RatedTurn]:
+    """Every rated turn that may be trained on."""
+    after = 0
+    while page := store.list_rated_turns(after_feedback_id=after):
+        after = page[-1][1].feedback_id
+        yield from (item for item in page if item[2].may_train)
+
+
+def _answer_of(turn: Turn) -> str | None:
+    """The canonical answer of a turn that was answered well formed."""
+    if turn.status != "ok" or turn.recommendation is None:
+        return None
+    try:
+        return canonical(from_dict(turn.recommendation))
+    except RecommendationError:
+        return None
+
+
+def _reply(content: str) -> list[dict[str, str]]:
+    return [{"role": "assistant", "content": content}]
+
+
+def _split_of(conversation_id: str) -> Literal["train", "validation"]:
+    return "validation" if is_validation(conversation_id, _VALIDATION_SHARE) else "train"
+
+
+def collect_labels(store: Store) -> list[PreferenceRow]:
+    """Thumbs: a prompt, the answer it got, and whether people liked it."""
+    rows = []
+    for turn, feedback, conversation in _rated_turns(store):
+        answer = _answer_of(turn)
+        if answer is None or feedback.rating is None:
+            continue
+        values = {
+            "prompt": [dict(message) for message in turn.messages],
+            "completion": _reply(answer),
+            "label": feedback.rating == "like",
+        }
+        rows.append(PreferenceRow(values, _split_of(conversation.conversation_id)))
+    return rows
+
+
+def collect_pairs(store: Store, dataset_dir: Path) -> list[PreferenceRow]:
+    """Two answers to one prompt of which people preferred one: from the dataset's corrections and
+    arena votes, and from retries that were liked after a dislike.
+    """
+    rows = [PreferenceRow(values, "train") for values in _read_pairs(dataset_dir)]
+    rated = {turn.turn_id: (turn, feedback, c) for turn, feedback, c in _rated_turns(store)}
+    for turn, feedback, conversation in rated.values():
+        before = rated.get(turn.retry_of or -1)
+        if before is None or (before[1].rating, feedback.rating) != ("dislike", "like"):
+            continue
+        chosen, rejected = _answer_of(turn), _answer_of(before[0])
+        if chosen is None or rejected is None or chosen == rejected:
+            continue
+        values = {
+            "prompt": [dict(message) for message in before[0].messages],
+            "chosen": _reply(chosen),
+            "rejected": _reply(rejected),
+        }
+        rows.append(PreferenceRow(values, _split_of(conversation.conversation_id)))
+    return rows
+
+
+def _read_pairs(dataset_dir: Path) -> Iterator[dict[str, Any]]:
+    path = dataset_dir / PAIRS_FILE
+    if not path.is_file():
+        return
+    for line in path.read_text(encoding="utf-8").split("\n"):
+        if line.strip():
+            row = json.loads(line)
+            yield {name: row[name] for name in ("prompt", "chosen", "rejected")}
+
+
+def offer_preferences(store: Store, dataset: Dataset | None) -> tuple[Offer, Offer]:
+    """For DPO and KTO: whether what people gave suffices."""
+    pairs = len(collect_pairs(store, Path(dataset.path))) if dataset else 0
+    labels = collect_labels(store)
+    return _offer_dpo(pairs), _offer_kto(labels)
+
+
+def _offer_dpo(num_pairs: int) -> Offer:
+    enough = num_pairs >= MIN_PAIRS
+    text = f"{num_pairs} pairs of a better and a worse answer are there"
+    text += "; DPO can learn from them." if enough else f"; DPO needs {MIN_PAIRS}."
+    return Offer("dpo", enough, text, num_pairs, MIN_PAIRS)
+
+
+def _offer_kto(labels: Sequence[PreferenceRow]) -> Offer:
+    liked = sum(bool(row.values["label"]) for row in labels)
+    rarer = min(liked, len(labels) - liked)
+    enough = len(labels) >= MIN_LABELS and rarer >= MIN_RARER
+    text = f"{liked} thumbs up and {len(labels) - liked} down are there"
+    need = f"; KTO needs {MIN_LABELS}, at least {MIN_RARER} of each."
+    text += "; KTO can learn from them." if enough else need
+    return Offer("kto", enough, text, len(labels), MIN_LABELS)
+
+
+def write_preferences(
+    store: Store, dataset: Dataset, kind: PreferenceKind, path: Path, *, minimum: int | None = None
+) -> int:
+    """Freeze the preferences of a run beside its order; returns how many. Raises PreferenceError
+    where they do not suffice. minimum replaces the usual number.
+    """
+    if kind == "dpo":
+        rows = collect_pairs(store, Path(dataset.path))
+        offer = _offer_dpo(len(rows))
+    else:
+        rows = collect_labels(store)
+        offer = _offer_kto(rows)
+    is_enough = offer.is_offered if minimum is None else len(rows) >= minimum
+    if not is_enough:
+        raise PreferenceError("too_few_pairs" if kind == "dpo" else "too_few_labels", offer.message)
+    with path.open("w", encoding="utf-8") as file:
+        for row in rows:
+            line = {**row.values, "split": row.split}
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    return len(rows)

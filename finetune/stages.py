@@ -1,0 +1,113 @@
+"""Which stages a run has: imitation of accepted answers, then preferences where asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from datasets import Dataset
+
+from finetune.job import CHECKPOINTS_DIR, PREFERENCES_FILE, SFT_DIR
+from finetune.preflight import check_all, check_answers
+from finetune.recipe import preference_rate
+from finetune.schedule import Schedule, plan_schedule
+from finetune.trainer import Material
+from finetune.training_callback import Span
+from finetune.training_rows import RowError, TrainingRow
+from finetune.training_setup import Setup
+from finetune.training_stage import StagePlan
+
+_PREFERENCE_EPOCHS: Final = 2.0
+_PREFERENCE_BATCH: Final = 16
+_LEAST_AT_ONCE: Final = 4  # KTO compares each answer with others of its batch
+_PREFERENCES_DIR: Final = "preferences"  # its checkpoints
+
+
+def plan_sft(setup: Setup, preferences: StagePlan | None, report_to: str) -> StagePlan:
+    """Imitate the accepted answers."""
+    kwargs = setup.template_kwargs
+    validation = to_dataset(setup.validation.rows, kwargs) if setup.validation.rows else None
+    steps = setup.schedule.total_steps
+    return StagePlan(
+        material=Material("sft", to_dataset(setup.train.rows, kwargs), validation),
+        schedule=setup.schedule,
+        checkpoints_dir=setup.run_dir / CHECKPOINTS_DIR,
+        span=Span(0, preferences.span.total if preferences else steps),
+        report_to=report_to,
+    )
+
+
+def to_dataset(rows: Sequence[TrainingRow], template_kwargs: dict[str, Any]) -> Dataset:
+    """Conversational prompt and completion, as TRL tokenises them."""
+    extra = {"chat_template_kwargs": template_kwargs} if template_kwargs else {}
+    return Dataset.from_list(
+        [
+            {
+                "prompt": [dict(message) for message in row.prompt],
+                "completion": [{"role": "assistant", "content": row.completion}],
+                **extra,
+            }
+            for row in rows
+        ]
+    )
+
+
+def plan_preferences(setup: Setup, start_adapter: Path | None, report_to: str) -> StagePlan:
+    """Learn from thumbs or pairs, starting from the adapter of the imitation."""
+    rows = _read_preferences(setup)
+    train = [row for row in rows if row["split"] == "train"]
+    held = [row for row in rows if row["split"] == "validation"]
+    better = [_better_answer(row) for row in train]
+    check_all(check_answers([text for text in better if text is not None]), figures={})
+    schedule = _preference_schedule(setup, len(train))
+    before = 0 if start_adapter else setup.schedule.total_steps
+    return StagePlan(
+        material=Material(
+            setup.recipe.kind, _drop_split(train), _drop_split(held) if held else None
+        ),
+        schedule=schedule,
+        checkpoints_dir=setup.run_dir / CHECKPOINTS_DIR / _PREFERENCES_DIR,
+        span=Span(before, before + schedule.total_steps),
+        start_adapter=start_adapter or setup.run_dir / SFT_DIR,
+        report_to=report_to,
+    )
+
+
+def _read_preferences(setup: Setup) -> list[dict[str, Any]]:
+    path = setup.run_dir / PREFERENCES_FILE
+    if not path.is_file():
+        raise RowError("no_preferences", f"{path} is missing. Start the run again.")
+    text = path.read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.split("\n") if line.strip()]
+
+
+def _better_answer(row: dict[str, Any]) -> str | None:
+    """The answer of a row that is to become more likely."""
+    if "chosen" in row:
+        return str(row["chosen"][0]["content"])
+    return str(row["completion"][0]["content"]) if row["label"] else None
+
+
+def _drop_split(rows: Sequence[dict[str, Any]]) -> Dataset:
+    return Dataset.from_list([{k: v for k, v in row.items() if k != "split"} for row in rows])
+
+
+def _preference_schedule(setup: Setup, num_rows: int) -> Schedule:
+    """Two short passes at a fraction of the rate, half the rows at once: each counts twice."""
+    recipe = replace(
+        setup.recipe,
+        num_train_epochs=_PREFERENCE_EPOCHS,
+        effective_batch_size=_PREFERENCE_BATCH,
+        per_device_train_batch_size=None,
+        min_steps=0,
+        max_steps=0,
+        eval_steps=None,
+    )
+    at_once = max(_LEAST_AT_ONCE, setup.schedule.per_device_train_batch_size // 2)
+    schedule = plan_schedule(recipe, num_rows, at_once)
+    rate = setup.recipe.preference_learning_rate
+    rate = rate or preference_rate(setup.recipe.kind, setup.shape.num_parameters)
+    return replace(schedule, learning_rate=rate)

@@ -1,0 +1,96 @@
+"""Everything a training decides before a weight is loaded: rows that fit, the recipe adapted to
+them, the memory plan, the steps.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from finetune.base_loading import Hardware, choose_hardware, describe_tokenizer, load_tokenizer
+from finetune.job import TrainingJob
+from finetune.machine import find_machine
+from finetune.memory import MemoryPlan, ModelShape, Rows, plan_memory, read_shape
+from finetune.preflight import check_all, check_tokenizer
+from finetune.recipe import Recipe, explain_recipe
+from finetune.run_report import RunReport
+from finetune.schedule import Schedule, plan_schedule
+from finetune.training_rows import FittingRows, TrainingRow, keep_fitting
+
+
+class NotEnoughMemory(RuntimeError):
+    """Nothing that could be changed makes the training fit; the message has the numbers."""
+
+    code = "not_enough_memory"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What every stage of a training starts from."""
+
+    job: TrainingJob
+    run_dir: Path
+    recipe: Recipe  # adapted
+    schedule: Schedule
+    shape: ModelShape
+    memory: MemoryPlan
+    hardware: Hardware
+    tokenizer: Any
+    train: FittingRows
+    validation: FittingRows
+
+    @property
+    def template_kwargs(self) -> dict[str, Any]:
+        """What the chat template gets beside the messages, in training and in serving."""
+        return dict(self.job.base.chat_template_kwargs)
+
+
+def prepare(
+    job: TrainingJob,
+    run_dir: Path,
+    rows: Mapping[str, Sequence[TrainingRow]],
+    report: RunReport,
+) -> Setup:
+    """Decide it all, and tell why. Raises what the pre-flight or the memory plan refuses."""
+    tokenizer = load_tokenizer(job.base)
+    check_all(check_tokenizer(describe_tokenizer(tokenizer, job.base, ())), figures={})
+    fitting = {
+        split: keep_fitting(found, tokenizer, job.recipe.max_length, job.base.chat_template_kwargs)
+        for split, found in rows.items()
+    }
+    kept = fitting["train"]
+    shape = read_shape(Path(job.base.path))
+    recipe, reasons = explain_recipe(job.recipe, len(kept.rows), shape.num_parameters)
+    for reason in reasons:
+        report.event("reason", reason.message, code=reason.code, **reason.values)
+    plan = _plan_memory(job, shape, recipe, kept)
+    report.event("memory", plan.message, **plan.to_dict())
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    return Setup(
+        job=job,
+        run_dir=run_dir,
+        recipe=recipe,
+        schedule=plan_schedule(recipe, len(kept.rows), plan.load.rows_at_once, processes),
+        shape=shape,
+        memory=plan,
+        hardware=choose_hardware(plan.load, job.device),
+        tokenizer=tokenizer,
+        train=kept,
+        validation=fitting["validation"],
+    )
+
+
+def _plan_memory(
+    job: TrainingJob, shape: ModelShape, recipe: Recipe, rows: FittingRows
+) -> MemoryPlan:
+    machine = find_machine(job.device)
+    if job.is_server_asleep:
+        machine = replace(machine, server=0)
+    lengths = Rows(max(rows.lengths), max(rows.answer_lengths))
+    plan = plan_memory(shape, recipe, lengths, machine, job.memory_correction)
+    if plan.choice == "refused":
+        raise NotEnoughMemory(plan.message)
+    return plan

@@ -1,0 +1,161 @@
+"""One stage of a training, from the loaded model to its best checkpoint. When memory runs out in
+spite of the plan, it goes on with half the rows at once.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from finetune.adapter_checks import check_served_class
+from finetune.base_loading import find_stop_ids, load_model
+from finetune.preflight import PreflightReport
+from finetune.preflight_facts import inspect, inspect_preferences
+from finetune.run_report import RunReport
+from finetune.sampled_answers import make_sampling, pick_rows
+from finetune.schedule import Schedule
+from finetune.trainer import Course, Material, build_trainer
+from finetune.training_callback import RunCallback, Span
+from finetune.training_rows import TrainingRow
+from finetune.training_setup import NotEnoughMemory, Setup
+from finetune.watch import StopReason, Watch, WatchLimits
+
+
+class TrainingStopped(RuntimeError):
+    """The watch ended a training whose adapter would be of no use."""
+
+    def __init__(self, reason: StopReason) -> None:
+        super().__init__(reason.message)
+        self.code = reason.code
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """What one stage trains on, from where, and which part of the whole it is."""
+
+    material: Material
+    schedule: Schedule
+    checkpoints_dir: Path
+    span: Span
+    start_adapter: Path | None = None
+    report_to: str = "none"
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What a stage left behind."""
+
+    trainer: Any
+    preflight: PreflightReport
+    figures: dict[str, Any]
+    schedule: Schedule
+    num_shortages: int = 0  # how often memory ran out
+
+
+def run_stage(setup: Setup, plan: StagePlan, report: RunReport) -> StageResult:
+    """Load, check, train. Raises TrainingStopped, NotEnoughMemory, PreflightRefused."""
+    shortages = 0
+    while True:
+        result = _attempt(setup, plan, report)
+        if result is not None:
+            return replace(result, num_shortages=shortages)
+        shortages += 1
+        plan = _shrink(setup, plan)
+        _free_memory()
+        count = plan.schedule.per_device_train_batch_size
+        report.event("out_of_memory", f"Memory ran out; going on with {count} rows at once.")
+
+
+def _attempt(setup: Setup, plan: StagePlan, report: RunReport) -> StageResult | None:
+    """None when memory ran out; whatever held it is gone by then."""
+    callback = _make_callback(setup, plan, report)
+    try:
+        trainer, preflight = _train_once(setup, plan, callback, report)
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            return None
+        raise
+    if callback.stopped and callback.stopped.is_failure:
+        raise TrainingStopped(callback.stopped)
+    return StageResult(trainer, preflight, callback.figures(), plan.schedule)
+
+
+def _make_callback(setup: Setup, plan: StagePlan, report: RunReport) -> RunCallback:
+    recipe = setup.recipe
+    limits = WatchLimits(plan.schedule.warmup_steps, recipe.min_steps, recipe.patience)
+    watch = Watch(limits, _prompts_of_answers(setup.train.rows))
+    return RunCallback(report, watch, plan.span)
+
+
+def _prompts_of_answers(rows: Sequence[TrainingRow]) -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        found[row.completion.strip()].add(row.prompt[-1]["content"])
+    return {answer: frozenset(prompts) for answer, prompts in found.items()}
+
+
+def _shrink(setup: Setup, plan: StagePlan) -> StagePlan:
+    smaller = plan.schedule.halved()
+    if smaller is None:
+        raise NotEnoughMemory(
+            f"Memory ran out with one row at once. {setup.memory.message} "
+            "Lower max_length or r, or choose a smaller base model."
+        )
+    return replace(plan, schedule=smaller)
+
+
+def _train_once(
+    setup: Setup, plan: StagePlan, callback: RunCallback, report: RunReport
+) -> tuple[Any, PreflightReport]:
+    report.event("loading", f"Loading {setup.job.base.name}.")
+    model = load_model(setup.job.base, setup.hardware)
+    check_served_class(Path(setup.job.base.path), type(model).__name__)
+    course = Course(
+        recipe=setup.recipe,
+        schedule=plan.schedule,
+        hardware=setup.hardware,
+        checkpoints_dir=plan.checkpoints_dir,
+        gradient_checkpointing=setup.memory.load.gradient_checkpointing,
+        start_adapter=plan.start_adapter,
+        report_to=plan.report_to,
+    )
+    trainer = build_trainer(course, model, setup.tokenizer, plan.material, callback)
+    rows = pick_rows(setup.validation.rows, setup.recipe.num_samples)
+    stop_ids = find_stop_ids(setup.tokenizer, model)
+    sampling = make_sampling(trainer, setup.tokenizer, rows, setup.template_kwargs, stop_ids)
+    callback.follow(trainer, sampling if report.is_writer else None)
+    is_sft = plan.material.kind == "sft"
+    preflight = inspect(trainer, setup) if is_sft else inspect_preferences(trainer, setup)
+    report.event("preflight", preflight.describe(), **preflight.to_dict())
+    if setup.hardware.device == "cuda":
+        trainer.rehearse()
+    trainer.train(resume_from_checkpoint=has_checkpoint(plan.checkpoints_dir))
+    return trainer, preflight
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """torch says it in several ways; the CPU's allocator only in the text."""
+    text = str(error).lower()
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in text
+        or "out of memory" in text
+    )
+
+
+def _free_memory() -> None:
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def has_checkpoint(checkpoints_dir: Path) -> bool:
+    """Whether there is one to go on from."""
+    return any(checkpoints_dir.glob("checkpoint-*/trainer_state.json"))
