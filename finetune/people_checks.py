@@ -45,21 +45,24 @@ def _find_bursts(store: Store, examples: list[Example]) -> Iterator[tuple[int, F
 
 
 def _readable(completion: str) -> str:
-    """The words of an answer, without the JSON around them."""
+    """The texts of an answer, one a line, without the JSON around them."""
     try:
         value = json.loads(completion)
         parts = [value["recommend"]]
         for item in value["challenges"]:
             parts += [item["title"], item["description"]]
-        return " ".join(parts)
+        return "\n".join(parts)
     except (ValueError, TypeError, KeyError, RecursionError):
         return completion
 
 
 def _phrases(text: str) -> set[str]:
-    words = text.split()
-    runs = (words[at : at + PHRASE_WORDS] for at in range(len(words) - PHRASE_WORDS + 1))
-    return {phrase for run in runs if len(phrase := " ".join(run)) >= MIN_PHRASE_CHARS}
+    found = set()
+    for line in text.splitlines():
+        words = line.split()
+        runs = (words[at : at + PHRASE_WORDS] for at in range(len(words) - PHRASE_WORDS + 1))
+        found.update(" ".join(run) for run in runs)
+    return {phrase for phrase in found if len(phrase) >= MIN_PHRASE_CHARS}
 
 
 def _added_phrases(example: Example) -> set[str]:
