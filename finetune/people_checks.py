@@ -57,7 +57,7 @@ def _readable(completion: str) -> str:
 
 
 def _phrases(text: str) -> set[str]:
-    found = set()
+    found: set[str] = set()
     for line in text.splitlines():
         words = line.split()
         runs = (words[at : at + PHRASE_WORDS] for at in range(len(words) - PHRASE_WORDS + 1))
