@@ -106,13 +106,17 @@ def start_run(
                 kind=recipe.kind,
                 state="running",
                 dataset_id=dataset.dataset_id,
-                base_model=base_model if isinstance(base_model, str) else base_model.name,
+                base_model=_name_of(base_model),
                 recipe=adapted.to_dict(),
                 pid=mark.pid,
                 process_started_at=mark.started_at,
                 started_at=current_time(),
             )
         )
+
+
+def _name_of(base_model: str | BaseModel) -> str:
+    return base_model if isinstance(base_model, str) else base_model.name
 
 
 def _refuse_second(store: Store) -> None:
@@ -148,7 +152,7 @@ def _write_job(
         device=settings.device,
         is_server_asleep=settings.is_server_asleep,
         memory_correction=read_correction(
-            data_dir, local.name, find_machine(settings.device).device
+            data_dir, _name_of(base_model), find_machine(settings.device).device
         ),
     )
     run_dir = run_dir_of(data_dir, job.run_id)

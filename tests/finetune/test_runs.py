@@ -53,7 +53,8 @@ error = {"code": "mixed_formats", "message": "Three answers are no JSON."}
 sys.exit(1)
 """
 CRASHES = "print('the disk is on fire'); raise SystemExit(3)"
-HANGS = """
+SLEEPS = "import time; time.sleep(300)"
+DEAF = """
 import signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
@@ -147,7 +148,7 @@ def test_a_crash_is_an_interruption_with_the_last_line_of_the_log(bench: Bench) 
 
 
 def test_only_one_run_trains_at_a_time(bench: Bench) -> None:
-    bench.will_run(HANGS)
+    bench.will_run(SLEEPS)
     run = bench.start()
     with pytest.raises(RunError, match=run.run_id) as caught:
         bench.start()
@@ -156,7 +157,7 @@ def test_only_one_run_trains_at_a_time(bench: Bench) -> None:
 
 
 def test_cancel_ends_a_deaf_process_and_its_children_within_ten_seconds(bench: Bench) -> None:
-    bench.will_run(HANGS)
+    bench.will_run(DEAF)
     run = bench.start()
     time.sleep(0.5)
     began = time.monotonic()
@@ -178,7 +179,7 @@ def test_cancelling_what_has_ended_changes_nothing(bench: Bench) -> None:
 def test_a_restarted_app_finds_the_run_that_still_trains(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench.will_run(HANGS)
+    bench.will_run(SLEEPS)
     run = bench.start()
     monkeypatch.setattr(run_process, "_CHILDREN", {})  # a new app is no parent
     assert [item.state for item in recover_runs(bench.store, bench.data_dir)] == ["running"]
@@ -249,7 +250,7 @@ def test_a_reloaded_page_sees_the_same_picture(bench: Bench) -> None:
 
 
 def test_closing_the_watch_leaves_the_run_alone(bench: Bench) -> None:
-    bench.will_run(HANGS)
+    bench.will_run(SLEEPS)
     run = bench.start()
     line = {"step": 1, "total_steps": 9, "loss": 1.0}
     append_line(run_dir_of(bench.data_dir, run.run_id) / METRICS_FILE, line)
