@@ -2,11 +2,10 @@
 
 Three questions, in this order. Is every figure within its absolute limit? Did nothing get
 significantly worse than production, metric by metric, and no regression case break? And is it
-significantly better, in the share of good answers or in how likely it finds what people
-accepted? An equal adapter is not promoted, because "not worse" lets every second do-nothing
-adapter through. Paired answers to the same questions are compared by the exact one-sided McNemar
-test, which is fit for a few dozen of them; Holm's correction keeps many metrics from finding
-something by chance.
+significantly better, in what it answers or in how likely it finds what people accepted? An equal
+adapter is not promoted, because "not worse" lets every second do-nothing adapter through. Paired
+answers to the same questions are compared by the exact one-sided McNemar test, which is fit for a
+few dozen of them; Holm's correction keeps many metrics from finding something by chance.
 """
 
 from __future__ import annotations
@@ -22,6 +21,8 @@ from finetune.report import Report
 Outcome = Literal["pass", "fail", "incomplete"]
 ACCEPTED_LIKELIHOOD: Final = "accepted_likelihood"
 JUDGED_BETTER: Final = "judged_better"
+# What a better adapter is better in: nothing wrong at all, the format, or what it says.
+GAIN_METRICS: Final = (GOOD_ANSWER, "valid_json", "category_fit", "distinct_challenges")
 SAME_SCORE: Final = 0.02  # nats per token; below that lies the noise of batching and rounding
 
 DEFAULT_LIMITS: Final[Mapping[str, float]] = {
@@ -140,7 +141,7 @@ def _find_losses(candidate: Report, production: Report, thresholds: Thresholds) 
             f"{name} is worse than production: {_tell(pairs[name])} (p = {p_values[name]:.4f}).",
             {"metric": name, "p": p_values[name], **asdict(pairs[name])},
         )
-        for name in sorted(holm_rejects(p_values, thresholds.alpha), key=p_values.__getitem__)
+        for name in holm_rejects(p_values, thresholds.alpha)
     ]
 
 
@@ -219,25 +220,33 @@ def _tell(pair: Pairs) -> str:
     return f"{pair.num_gained} gained, {pair.num_lost} lost of {pair.count}"
 
 
-def _test_gain(
+def _find_gains(
     candidate: Report, production: Report, thresholds: Thresholds
-) -> tuple[bool, Reason]:
-    """Good answers, how likely accepted answers are, and what a trusted judge prefers."""
-    pairs = {GOOD_ANSWER: _pair_good(candidate, production)}
+) -> tuple[bool, list[Reason]]:
+    """(proven better, what proves it; or the one reason why it is not proven)."""
+    pairs = {
+        name: count_pairs(candidate.outcomes.get(name, {}), production.outcomes.get(name, {}))
+        for name in GAIN_METRICS
+    }
     pairs |= _pair_preferences(candidate, production)
     p_values = {name: mcnemar_p(pair.num_gained, pair.num_lost) for name, pair in pairs.items()}
     proven = holm_rejects(p_values, thresholds.alpha)
-    best = min(p_values, key=lambda name: p_values[name])
-    params = {"metric": best, "p": p_values[best], **asdict(pairs[best])}
-    told = f"{best} {_tell(pairs[best])}"
     if proven:
-        message = f"Better than production: {told} (p = {p_values[best]:.4f})."
-        return True, Reason("gain", message, params)
+        return True, [_gain(name, pairs[name], p_values[name]) for name in proven]
+    params = {"metric": GOOD_ANSWER, "p": p_values[GOOD_ANSWER], **asdict(pairs[GOOD_ANSWER])}
     if _is_identical(candidate, production):
         message = "Every answer is the same as production's: the adapter changes nothing."
-        return False, Reason("identical", message, params)
-    message = f"Not shown to be better than production: {told} (p = {p_values[best]:.2f})."
-    return False, Reason("no_gain", message, params)
+        return False, [Reason("identical", message, params)]
+    message = (
+        f"Not shown to be better than production: {GOOD_ANSWER} {_tell(pairs[GOOD_ANSWER])} "
+        f"(p = {p_values[GOOD_ANSWER]:.2f})."
+    )
+    return False, [Reason("no_gain", message, params)]
+
+
+def _gain(name: str, pair: Pairs, p_value: float) -> Reason:
+    message = f"Better than production: {name} {_tell(pair)} (p = {p_value:.4f})."
+    return Reason("gain", message, {"metric": name, "p": p_value, **asdict(pair)})
 
 
 def _find_unanswered(report: Report, who: str) -> list[Reason]:
@@ -272,15 +281,15 @@ def decide(candidate: Report, production: Report, thresholds: Thresholds) -> Ver
     missing += _find_too_few(candidate, production, thresholds)
     losses = _find_losses(candidate, production, thresholds)
     regressions = _find_broken_regressions(candidate, production)
-    has_gain, gain = _test_gain(candidate, production, thresholds)
+    is_better, gains = _find_gains(candidate, production, thresholds)
     failing: Sequence[Reason] = [*broken, *losses]
     if len(regressions) > thresholds.max_broken_regressions:
         failing = [*failing, *regressions]
         regressions = []
     if failing:
-        return Verdict("fail", (*failing, *missing, gain, *regressions))
+        return Verdict("fail", (*failing, *missing, *gains, *regressions))
     if missing:
-        return Verdict("incomplete", (*missing, gain, *regressions))
-    if thresholds.require_gain and not has_gain:
-        return Verdict("fail", (gain, *regressions))
-    return Verdict("pass", (gain, *regressions))
+        return Verdict("incomplete", (*missing, *gains, *regressions))
+    if thresholds.require_gain and not is_better:
+        return Verdict("fail", (*gains, *regressions))
+    return Verdict("pass", (*gains, *regressions))

@@ -35,11 +35,11 @@ def mcnemar_p(num_for: int, num_against: int) -> float:
     return hits / (1 << total)
 
 
-def holm_rejects(p_values: Mapping[str, float], alpha: float) -> set[str]:
-    """Names whose p is significant after Holm's step-down correction."""
-    rejected: set[str] = set()
+def holm_rejects(p_values: Mapping[str, float], alpha: float) -> list[str]:
+    """Names whose p is significant after Holm's step-down correction, the smallest p first."""
+    rejected: list[str] = []
     for rank, name in enumerate(sorted(p_values, key=lambda key: p_values[key])):
         if p_values[name] > alpha / (len(p_values) - rank):
             break
-        rejected.add(name)
+        rejected.append(name)
     return rejected

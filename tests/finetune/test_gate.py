@@ -44,7 +44,7 @@ def codes(verdict: Verdict) -> list[tuple[str, str]]:
 def test_a_better_candidate_passes_and_the_gain_is_told(good: Report, production: Report) -> None:
     verdict = decide(good, production, Thresholds())
     assert verdict.outcome == "pass"
-    assert codes(verdict) == [("gain", GOOD_ANSWER)]
+    assert codes(verdict) == [("gain", GOOD_ANSWER), ("gain", "valid_json")]
     assert verdict.sentences[0].startswith("Better than production: good_answer 13 gained")
 
 
@@ -198,6 +198,17 @@ def test_two_faultless_adapters_are_told_apart_by_what_people_accepted(good: Rep
     assert (verdict.outcome, codes(verdict)) == ("pass", [("gain", "accepted_likelihood")])
     further = decide(earlier, closer, Thresholds(require_gain=False))
     assert codes(further)[0] == ("significant_loss", "accepted_likelihood")
+
+
+def test_learning_the_format_is_a_gain_even_where_other_faults_hide_it(
+    good: Report, production: Report
+) -> None:
+    """Some good answers were lost and some gained, but the format is clearly better."""
+    keys = sorted(good.outcomes[GOOD_ANSWER])
+    mixed = {key: production.outcomes[GOOD_ANSWER][key] ^ (at < 8) for at, key in enumerate(keys)}
+    candidate = replace(good, outcomes={**good.outcomes, GOOD_ANSWER: mixed})
+    verdict = decide(candidate, production, Thresholds())
+    assert (verdict.outcome, codes(verdict)) == ("pass", [("gain", "valid_json")])
 
 
 def test_scores_within_the_noise_prove_nothing(good: Report) -> None:

@@ -26,10 +26,10 @@ def test_mcnemar_stands_thousands_of_pairs() -> None:
 
 
 def test_holm_asks_more_of_each_when_there_are_many() -> None:
-    assert holm_rejects({"a": 0.02}, 0.05) == {"a"}
-    assert holm_rejects({"a": 0.02, "b": 0.9, "c": 0.9}, 0.05) == set()
-    assert holm_rejects({"a": 0.01, "b": 0.02, "c": 0.9}, 0.05) == {"a", "b"}
+    assert holm_rejects({"a": 0.02}, 0.05) == ["a"]
+    assert holm_rejects({"a": 0.02, "b": 0.9, "c": 0.9}, 0.05) == []
+    assert holm_rejects({"a": 0.01, "b": 0.02, "c": 0.9}, 0.05) == ["a", "b"]
 
 
 def test_holm_stops_at_the_first_that_is_not_significant() -> None:
-    assert holm_rejects({"a": 0.03, "b": 0.03}, 0.05) == set()
+    assert holm_rejects({"a": 0.03, "b": 0.03}, 0.05) == []
