@@ -83,7 +83,18 @@ window.eco = (() => {
 
   // ---- after each change: local times, the open conversation, focus, the end of the page
   let lastFocus = "";
+  // Gradio gives each radio button a name of its own and its group none: as one group, the arrow
+  // keys move within it and a screen reader says what it is for.
+  const nameGroups = () => {
+    for (const group of document.querySelectorAll("fieldset.eco-radio:not([aria-label])")) {
+      const title = group.querySelector('[data-testid="block-info"]');
+      if (!title) continue;
+      group.setAttribute("aria-label", title.textContent.trim());
+      for (const radio of group.querySelectorAll("input")) radio.name = group.id;
+    }
+  };
   const settle = (element) => {
+    nameGroups();
     for (const time of element.querySelectorAll("time[datetime]:not([data-local])")) {
       time.dataset.local = "1";
       const date = new Date(time.getAttribute("datetime"));

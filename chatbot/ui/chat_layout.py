@@ -15,9 +15,10 @@ from feedback_store.text import MAX_MESSAGE
 
 
 class ChatLayout:
-    """Builds the components inside the current Blocks."""
+    """Builds the components inside the current Blocks. Events may also wake the header's timer."""
 
-    def __init__(self) -> None:
+    def __init__(self, timer: gr.Timer) -> None:
+        self.timer = timer
         self.state = gr.State(OpenChat())
         self.remembered = gr.Textbox(visible=False)
         with gr.Row(elem_classes="eco-chat", equal_height=False):
@@ -41,7 +42,7 @@ class ChatLayout:
         """Every event may change every part; its group runs at most `limit` at once."""
         outputs = [
             self.transcript, self.live, self.announce, self.state, self.input, *self.chips,
-            self.chips_bar, self.stop, self.send, self.talks, self.privacy,
+            self.chips_bar, self.stop, self.send, self.talks, self.privacy, self.timer,
         ]  # fmt: skip
         return {
             **QUIET,

@@ -25,6 +25,7 @@ from chatbot.ui.chat_view import (
     render_privacy,
     render_transcript,
 )
+from chatbot.ui.header import Header
 from chatbot.ui.i18n import t, translate_error
 from chatbot.ui.live import LiveAnswer, LiveAnswers
 from chatbot.ui.parts import Parts
@@ -39,8 +40,9 @@ LOOK_S: Final = 0.05
 class ChatTab:
     """Answers the events of the tab. In the studio each of them asks for an admin."""
 
-    def __init__(self, parts: Parts, *, is_studio: bool) -> None:
+    def __init__(self, parts: Parts, header: Header, *, is_studio: bool) -> None:
         self.parts = parts
+        self.header = header
         self.live = LiveAnswers(parts.chat, parts.engine_status)
         self.is_studio = is_studio
         self.reader = ChatReader(parts, is_studio=is_studio)
@@ -48,7 +50,7 @@ class ChatTab:
 
     def build(self) -> None:
         """Lay out the tab inside the current Blocks and wire its events."""
-        self.part = part = ChatLayout()
+        self.part = part = ChatLayout(self.header.timer)
         many = self.parts.settings.max_concurrent_answers
         slow = part.event_options("answers", many)
         quick = part.event_options("short", 32)
@@ -230,14 +232,13 @@ class ChatTab:
             tell(person.lang, t(person.lang, "error_one_at_a_time"))
             return
         live = self.live.start(asked)
-        state = replace(state, editing=None, panel=None)
-        view = await asyncio.to_thread(self.reader.read_view, state, person, True)
-        yield {
-            self.part.input: "",
-            self.part.transcript: render_transcript(view),
-            self.part.state: state,
-            self.part.live: render_live(live, person.lang),
-        }
+        first: Updates = {self.part.input: "", self.part.live: render_live(live, person.lang)}
+        if state != OpenChat(state.conversation_id) or not state.conversation_id:
+            # Drawing all earlier turns again costs: only to close a form, or the first screen.
+            state = OpenChat(state.conversation_id)
+            view = await asyncio.to_thread(self.reader.read_view, state, person, True)
+            first |= {self.part.transcript: render_transcript(view), self.part.state: state}
+        yield first
         async for updates in self._follow(live, state, person):
             yield updates
 
@@ -275,6 +276,8 @@ class ChatTab:
     async def _finish(self, live: LiveAnswer, state: OpenChat, person: Person) -> Updates:
         updates = await self._show(state, person)
         spoken = t(person.lang, "answer_ready")
+        if live.error and live.error[0] != "stopped":
+            updates[self.header.timer] = gr.Timer(active=True)  # look at the engine again
         if live.error and not live.turn and live.error[0] != "stopped":
             spoken = translate_error(person.lang, *live.error)
             updates[self.part.live] = render_notice(spoken, "warn")

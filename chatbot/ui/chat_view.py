@@ -234,9 +234,11 @@ def render_live(answer: LiveAnswer, lang: str) -> str:
         inside = render_answer(answer.recommend, answer.challenges, "live", is_writing=True)
     else:
         inside = _render_waiting(answer, lang)
+    talk = answer.conversation_id  # so that a reload finds a new conversation, too
+    known = f' data-conversation="{escape(talk)}"' if talk else ""
     return (
-        f'<article class="eco-turn eco-live" data-follow="1" data-phase="{answer.phase}">{said}'
-        f'<div class="eco-answer" aria-busy="true">{inside}</div></article>'
+        f'<article class="eco-turn eco-live" data-follow="1" data-phase="{answer.phase}"{known}>'
+        f'{said}<div class="eco-answer" aria-busy="true">{inside}</div></article>'
     )
 
 

@@ -28,9 +28,9 @@ _UPLOAD_KEPT_S: Final = 3600  # how long Gradio keeps an uploaded file
 
 def build_public(parts: Parts) -> gr.Blocks:
     """The page for everybody: chat, and the arena if it is set."""
-    chat = ChatTab(parts, is_studio=False)
     with _page(parts) as demo:
         header = Header(parts, is_studio=False)
+        chat = ChatTab(parts, header, is_studio=False)
         if parts.settings.public_arena:
             arena = ArenaTab(parts, is_studio=False)
             with gr.Tabs(elem_id="tabs", elem_classes="eco-tabs"):
@@ -48,9 +48,9 @@ def build_public(parts: Parts) -> gr.Blocks:
 
 def build_studio(parts: Parts) -> gr.Blocks:
     """The page of the admins: every tab, chat first."""
-    chat = ChatTab(parts, is_studio=True)
     with _page(parts) as demo:
         header = Header(parts, is_studio=True)
+        chat = ChatTab(parts, header, is_studio=True)
         arena, curate = ArenaTab(parts, is_studio=True), CurateTab(parts)
         finetune, adapters = FinetuneTab(parts, header), AdaptersTab(parts, header)
         insights = InsightsTab(parts)

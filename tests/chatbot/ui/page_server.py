@@ -139,6 +139,11 @@ def build_app(store: Store, options: argparse.Namespace) -> FastAPI:
     engine.ready_at = time.monotonic() + options.warm_s
     learning = ScriptedLearning(store)
     add_rated_turns(store, options.num_rated)
+    if options.num_accepted:
+        learning.collect()
+        found = store.find_examples(limit=options.num_accepted).items
+        ids = [example.example_id for example in found]
+        store.decide_examples(ids, state="accepted", decided_by="p_seed")
     for number in range(options.num_versions):
         version = add_version(store, share=0.6 + 0.1 * number)
         store.set_alias("production", version, actor="retrain", reason="passed the gate: Better.")
@@ -176,6 +181,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--warm-s", type=float, default=0.0)
     parser.add_argument("--num-rated", type=int, default=0)
+    parser.add_argument("--num-accepted", type=int, default=0)
     parser.add_argument("--num-versions", type=int, default=0)
     parser.add_argument("--password", default="")
     options = parser.parse_args()
