@@ -127,12 +127,13 @@ def _text(chunks: Sequence[Chunk]) -> str:
 
 
 async def test_an_answer_streams_and_ends_with_its_counts(setup: Setup) -> None:
-    chunks = await _answer(setup.engine)
+    # Long enough to come in several pieces on a machine that is busy with other things too.
+    chunks = await _answer(setup.engine, None, Sampling(temperature=1.0, max_tokens=300, seed=3))
     assert len(chunks) > 3
     assert [chunk.finish_reason for chunk in chunks[:-1]] == [None] * (len(chunks) - 1)
     assert chunks[-1].finish_reason in ("length", "stop")
     assert 10 < (chunks[-1].prompt_tokens or 0) < setup.engine.context_window
-    assert 3 < (chunks[-1].completion_tokens or 0) <= GREEDY.max_tokens
+    assert 3 < (chunks[-1].completion_tokens or 0) <= 300
 
 
 async def test_equal_seeds_give_equal_answers(setup: Setup) -> None:
