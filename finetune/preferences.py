@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from chatbot.recommendation import RecommendationError, canonical, from_dict
-from feedback_store.records import Conversation, Dataset, Feedback, Turn
+from feedback_store.records import Conversation, Dataset, ExampleFilter, Feedback, Turn
 from feedback_store.store import Store
 from finetune.dataset import PAIRS_FILE, is_validation
 
@@ -56,11 +56,15 @@ RatedTurn = tuple[Turn, Feedback, Conversation]
 
 
 def _rated_turns(store: Store) -> Iterator[RatedTurn]:
-    """Every rated turn that may be trained on."""
+    """Every rated turn that may be trained on; regression cases are kept for the exam."""
+    cases = store.iter_examples(ExampleFilter(purpose="regression"))
+    held_out = {case.turn_id for case in cases if case.state != "excluded"}
     after = 0
     while page := store.list_rated_turns(after_feedback_id=after):
         after = page[-1][1].feedback_id
-        yield from (item for item in page if item[2].may_train)
+        for turn, feedback, conversation in page:
+            if conversation.may_train and turn.turn_id not in held_out:
+                yield turn, feedback, conversation
 
 
 def _answer_of(turn: Turn) -> str | None:
@@ -131,7 +135,7 @@ def _read_pairs(dataset_dir: Path) -> Iterator[dict[str, Any]]:
 
 def offer_preferences(store: Store, dataset: Dataset | None) -> tuple[Offer, Offer]:
     """For DPO and KTO: whether what people gave suffices."""
-    pairs = len(collect_pairs(store, Path(dataset.path))) if dataset else 0
+    pairs = len(collect_pairs(store, store.data_dir / dataset.path)) if dataset else 0
     labels = collect_labels(store)
     return _offer_dpo(pairs), _offer_kto(labels)
 
@@ -160,7 +164,7 @@ def write_preferences(
     where they do not suffice. minimum replaces the usual number.
     """
     if kind == "dpo":
-        rows = collect_pairs(store, Path(dataset.path))
+        rows = collect_pairs(store, store.data_dir / dataset.path)
         offer = _offer_dpo(len(rows))
     else:
         rows = collect_labels(store)

@@ -146,7 +146,7 @@ def _write_job(
             revision=local.revision,
             chat_template_kwargs=dict(local.chat_template_kwargs),
         ),
-        dataset_dir=str(Path(dataset.path).resolve()),
+        dataset_dir=str((data_dir / dataset.path).resolve()),
         max_lora_rank=settings.max_lora_rank,
         start_adapter=str(settings.start_adapter.resolve()) if settings.start_adapter else None,
         device=settings.device,

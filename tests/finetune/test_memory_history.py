@@ -1,0 +1,55 @@
+"""The next memory plan is nearer to what the last run used."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetune.memory_history import correction_of, read_correction, remember_memory
+
+ESTIMATE = {"process": 700, "weights": 100, "adapter": 0, "activations": 300, "logits": 100}
+
+
+def make_memory(peak: int, correction: float = 1.0, num_shortages: int = 0) -> dict[str, Any]:
+    return {
+        "estimate_mib": ESTIMATE,
+        "peak_mib": peak,
+        "correction": correction,
+        "num_shortages": num_shortages,
+        "load": {"device": "cpu"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("memory", "factor"),
+    [
+        (make_memory(1200), 1.0),
+        (make_memory(1400), 1.5),
+        (make_memory(1200, correction=2.0), 2.0),
+        (make_memory(10), 0.5),
+        (make_memory(99_999), 4.0),
+        (make_memory(1200, num_shortages=1), 1.25),
+        ({}, None),
+    ],
+)
+def test_the_factor_is_what_was_used_over_what_was_predicted(
+    memory: dict[str, Any], factor: float | None
+) -> None:
+    assert correction_of(memory) == factor
+
+
+def test_it_is_kept_per_base_and_device(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    assert read_correction(tmp_path, "starter", "cpu") == 1.0
+    remember_memory(tmp_path, "starter", {"memory": make_memory(1400)})
+    remember_memory(tmp_path, "kanana", {"memory": make_memory(1600)})
+    assert read_correction(tmp_path, "starter", "cpu") == 1.5
+    assert read_correction(tmp_path, "kanana", "cpu") == 2.0
+    assert read_correction(tmp_path, "starter", "cuda") == 1.0
+
+
+def test_a_result_without_figures_and_a_damaged_file_change_nothing(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    remember_memory(tmp_path, "starter", {})
+    (tmp_path / "runs" / "memory.json").write_text('{"starter|cpu": "much"}')
+    assert read_correction(tmp_path, "starter", "cpu") == 1.0
