@@ -57,7 +57,7 @@ class RawVllm:
         async with self.client.stream("POST", "/v1/chat/completions", json=body) as response:
             async for data in _events(response):
                 if data == "[DONE]":
-                    break
+                    continue
                 event = json.loads(data)
                 if event.get("usage"):
                     sample.num_tokens = event["usage"]["completion_tokens"]
@@ -134,7 +134,9 @@ def open_client(url: str, key: str = "") -> httpx.AsyncClient:
         base_url=url,
         headers={"Authorization": f"Bearer {key}"} if key else {},
         timeout=TIMEOUT,
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=256),
+        limits=httpx.Limits(
+            max_connections=None, max_keepalive_connections=256, keepalive_expiry=60
+        ),
         trust_env=False,
     )
 

@@ -146,7 +146,9 @@ async def serve(arguments: argparse.Namespace, home: Path) -> None:
         listener.listen(2048)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         app = build_app(service, identity, arguments.page)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", backlog=2048))
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_level="error", backlog=2048, timeout_keep_alive=75)
+        )
         ready = {"url": url, "cookie_name": PERSON_COOKIE, "cookie": cookie}
         print(json.dumps(ready), flush=True)
         await server.serve(sockets=[listener])

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,6 +28,7 @@ _FINISH_REASONS: Final[Mapping[str, FinishReason]] = {
     "error": "error",
     "repetition": "repetition",
 }
+_END_TIMEOUT_S: Final = 0.2
 # Ends answers that go round in circles: eight times the same one to twenty tokens.
 _REPETITION: Final = {"max_pattern_size": 20, "min_pattern_size": 1, "min_count": 8}
 
@@ -216,6 +217,7 @@ class Upstream:
                 yield Chunk(text)
                 limit_s, waited_for = self._timeouts.between_tokens_s, "the next word"
                 deadline = loop.time() + limit_s
+        await _read_end(received)
         yield answer.last_chunk()
 
     async def _request(
@@ -284,6 +286,16 @@ class _Answer:
             self._usage.get("prompt_tokens"),
             self._usage.get("completion_tokens"),
         )
+
+
+async def _read_end(received: AsyncIterator[bytes]) -> None:
+    """Read on to the end of the body, which comes right after the last event: only then may the
+    connection be used again, and a new one would cost the next answer a millisecond.
+    """
+    with suppress(TimeoutError, httpx.HTTPError):
+        async with asyncio.timeout(_END_TIMEOUT_S):
+            async for _ in received:
+                pass
 
 
 async def _read_error(response: httpx.Response) -> str:
