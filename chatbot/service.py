@@ -44,7 +44,9 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 _MIN_ANSWER: Final = 64  # tokens that an answer gets even when the prompt leaves less
-_NUM_STORE_THREADS: Final = 16  # each waits for the disk; the store writes them in groups
+# Writers wait for the disk, in groups; a question must never wait behind them.
+_NUM_WRITERS: Final = 32
+_NUM_READERS: Final = 4
 Result = TypeVar("Result")
 
 
@@ -90,7 +92,8 @@ class ChatService:
         self.observers: list[Callable[[Turn], None]] = []  # told of every stored turn, on the loop
         self._gauge = TokenGauge()
         self._schema = json_schema() if self.settings.is_constrained else None
-        self._threads = ThreadPoolExecutor(_NUM_STORE_THREADS, thread_name_prefix="chat-store")
+        self._readers = ThreadPoolExecutor(_NUM_READERS, thread_name_prefix="chat-read")
+        self._writers = ThreadPoolExecutor(_NUM_WRITERS, thread_name_prefix="chat-write")
         self._saving: set[asyncio.Task[Turn]] = set()
         self._is_closed = False
 
@@ -99,7 +102,8 @@ class ChatService:
         self._is_closed = True
         while self._saving:
             await asyncio.wait(self._saving)
-        self._threads.shutdown()
+        self._readers.shutdown()
+        self._writers.shutdown()
 
     async def answer(self, request: TurnRequest) -> AsyncGenerator[TurnEvent, None]:
         """The events of one turn; raises ChatError before the first. Every outcome is stored, and
@@ -115,7 +119,7 @@ class ChatService:
         with place:
             adapter = self._choose_adapter(request)
             try:
-                plan = await self._in_thread(make_plan, self.store, request, adapter)
+                plan = await _run_in(self._readers, make_plan, self.store, request, adapter)
             except StoreError as error:
                 raise ChatError(error.code, str(error)) from error
             async with aclosing(self._run(plan)) as events:
@@ -208,7 +212,7 @@ class ChatService:
             retry_of=plan.retry_of,
         )
         new_turn = to_new_turn(attempt.generation, template)
-        task = asyncio.create_task(self._in_thread(self._write, plan, new_turn))
+        task = asyncio.create_task(_run_in(self._writers, self._write, plan, new_turn))
         self._saving.add(task)
         task.add_done_callback(self._on_saved)
         return task
@@ -231,9 +235,6 @@ class ChatService:
             return
         for observe in self.observers:
             observe(task.result())
-
-    async def _in_thread(self, function: Callable[..., Result], *args: Any) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
 
     def rate(
         self,
@@ -288,6 +289,12 @@ class ChatService:
         turns = self.store.list_turns(conversation_id)
         found = {turn.turn_id: self.store.get_feedback(turn.turn_id, person_id) for turn in turns}
         return conversation, turns, {turn_id: entry for turn_id, entry in found.items() if entry}
+
+
+async def _run_in(
+    threads: ThreadPoolExecutor, function: Callable[..., Result], *args: Any
+) -> Result:
+    return await asyncio.get_running_loop().run_in_executor(threads, function, *args)
 
 
 def _shorten(plan: Plan, attempt: _Attempt) -> Plan | None:

@@ -165,7 +165,7 @@ async def serve(settings: Settings, say: Callable[[str], None]) -> None:
                 application.build(),
                 log_level="warning",
                 timeout_graceful_shutdown=10,
-                timeout_keep_alive=75,  # 5 s cut connections that a client was just about to use again
+                timeout_keep_alive=75,  # 5 s cut connections just before their next use
                 proxy_headers=False,
                 server_header=False,
             )
