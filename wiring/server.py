@@ -105,7 +105,11 @@ class Application:
     def build(self) -> FastAPI:
         """All routes of the application, in the order in which they are asked."""
         app = FastAPI(
-            title=self.settings.title, root_path=self.settings.root_path, lifespan=self._life
+            title=self.settings.title,
+            root_path=self.settings.root_path,
+            lifespan=self._life,
+            docs_url=None,  # FastAPI's page loads its script from outside; the API has its own
+            redoc_url=None,
         )
         app.include_router(build_api(self.chat, self.identity))
         app.include_router(build_login(self.identity))
