@@ -17,8 +17,10 @@ from feedback_store.turn_search import index_turns
 from feedback_store.turns import add_turn
 
 
-def write_turns(path: Path, shares: Sequence[Sequence[NewTurn]]) -> list[float]:
-    """One connection per producer, one commit per write, rows and search index alike; latencies."""
+def write_turns(
+    path: Path, shares: Sequence[Sequence[NewTurn]], *, is_indexed: bool
+) -> list[float]:
+    """One connection per producer, one commit per write, with or without the index; latencies."""
     latencies: list[float] = []
 
     def produce(turns: Sequence[NewTurn]) -> None:
@@ -28,7 +30,8 @@ def write_turns(path: Path, shares: Sequence[Sequence[NewTurn]]) -> list[float]:
                 start = time.perf_counter()
                 with immediate(connection):
                     add_turn(connection, to_row(turn))
-                    index_turns(connection, 1)
+                    if is_indexed:
+                        index_turns(connection, 1)
                 latencies.append(time.perf_counter() - start)
 
     run_threads([lambda share=share: produce(share) for share in shares])  # type: ignore[misc]
