@@ -132,6 +132,7 @@ class Application:
                 public_arena=self.settings.public_arena,
                 open_studio=not reachable,
                 login_path="/studio/login",
+                has_login=self.identity.settings.is_login_required,
             ),
         )
 
