@@ -3,7 +3,7 @@ sqlite3 doing the same work in the same run, while it grows to a million turns.
 
     python benchmarks/store.py [--quick] [--folder DIR]
 
-With --folder the grown store is kept there, and used again by the next run.
+With --folder the filled stores are kept there, and used again by the next run.
 """
 
 from __future__ import annotations
@@ -338,15 +338,12 @@ def measure_backup(folder: Path, plan: Plan) -> dict[str, float]:
     return {"backup_150mb_s": ours.duration_s * 150 / megabytes, "backup_mb": megabytes}
 
 
-def measure_growth(data_dir: Path, plan: Plan) -> Growth:
-    """Fill the store step by step, and read and write at each size."""
+def measure_growth(folder: Path, plan: Plan) -> Growth:
+    """Fill a store of each size, and read and write in it."""
     growth = Growth()
-    with Store.open(data_dir) as store:
-        grower = Grower(store)
-        for size in plan.sizes:
-            if store.search_turns(limit=1).total > size:
-                continue  # a kept folder is beyond it
-            grower.grow(size)
+    for size in plan.sizes:
+        with Store.open(folder / str(size)) as store:
+            Grower(store).grow(size)
             measure_reads(store, plan, growth)
             with writing(store, Corpus(size)) as latencies:
                 time.sleep(2)
@@ -380,7 +377,7 @@ def main() -> None:
     """Measure, print a table, draw the plot, end with the result line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="at most 50 seconds, 8,000 turns")
-    parser.add_argument("--folder", type=Path, help="keep the grown store here")
+    parser.add_argument("--folder", type=Path, help="keep the filled stores here")
     arguments = parser.parse_args()
     plan = QUICK if arguments.quick else FULL
     with tempfile.TemporaryDirectory() as name:
@@ -391,7 +388,7 @@ def main() -> None:
         figures |= measure_backup(folder, plan)
         grown = arguments.folder or folder / "grown"
         growth = measure_growth(grown, plan)
-        figures |= measure_export(grown, folder)
+        figures |= measure_export(grown / str(plan.sizes[-1]), folder)
     figures |= {
         "num_turns": growth.num_turns[-1],
         "page_p95_ms_1m": growth.page_p95_ms[-1],

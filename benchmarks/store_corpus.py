@@ -37,6 +37,11 @@ ENGLISH: Final = tuple(_ENGLISH.split())
 _ENDINGS: Final = ("", "을", "를", "이", "가", "은", "는", "에서", "으로", "하기", "해요", "합니다")
 
 
+def person_of(conversation_id: str) -> str:
+    """Whose conversation it is: people come back."""
+    return f"p{int(conversation_id[1:]) % 50_000}"
+
+
 class Corpus:
     """Turns and examples drawn with a fixed seed; word counts fall off as in real text."""
 
@@ -70,7 +75,7 @@ class Corpus:
         """A conversation of one of as many people."""
         return Conversation(
             conversation_id=f"c{number}",
-            person_id=f"p{number}",
+            person_id=person_of(f"c{number}"),
             origin="public",
             lang="ko" if self._rng.random() < 0.8 else "en",
             location=self._rng.choice(LOCATIONS),

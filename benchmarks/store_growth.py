@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final, Literal
 
 from benchmarks import store_raw
-from benchmarks.store_corpus import REASONS, Corpus
+from benchmarks.store_corpus import REASONS, Corpus, person_of
 from feedback_store.records import NewFeedback, NewTurn, Turn
 from feedback_store.store import Store
 
@@ -39,7 +39,7 @@ class Grower:
 
     def _add_turns(self, present: int, num_new: int) -> None:
         adapter = f"v{present // 100_000:04d}"
-        first = present // TURNS_PER_CONVERSATION
+        first = present * 1_000  # never used before, even where an earlier filling was cut short
         names = range(first, first + -(-num_new // TURNS_PER_CONVERSATION))
         for number in names:
             self._store.add_conversation(self._corpus.conversation(number))
@@ -64,7 +64,7 @@ class Grower:
         self._store.set_feedback(
             NewFeedback(
                 turn_id=turn.turn_id,
-                person_id=f"p{turn.conversation_id[1:]}",
+                person_id=person_of(turn.conversation_id),
                 rating=rating,
                 reasons=REASONS[:1] if rating == "dislike" else (),
             )
