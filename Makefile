@@ -9,7 +9,8 @@ run: setup-run
 	@$(PY) app.py $(ARGS)
 
 test: setup-test check
-	@$(PY) -m pytest -q -m slow --durations=15
+	@$(PY) -m pytest -q -m slow --ignore=tests/test_end_to_end.py --durations=10
+	@$(PY) -m pytest -q tests/test_end_to_end.py
 
 check: setup-check
 	@$(PY) -m ruff check .
