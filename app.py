@@ -62,6 +62,18 @@ def run_beside(arguments: argparse.Namespace, settings: Settings) -> int:
         return run_command(context, arguments.command, arguments)
 
 
+def refuse_second(settings: Settings) -> None:
+    """Before anything that takes seconds to import: one application for one data folder."""
+    from feedback_store.store import Store
+
+    owner = Store.owner(settings.data_dir)
+    if owner:
+        raise SettingsError(
+            f"The data folder {settings.data_dir} is in use by {owner.get('name')} "
+            f"(pid {owner.get('pid')}). Stop that process, or choose another folder."
+        )
+
+
 def main(words: Sequence[str]) -> int:
     """Command line; the exit code."""
     arguments = parse(words)
@@ -71,6 +83,7 @@ def main(words: Sequence[str]) -> int:
         settings = load_settings(arguments, os.environ)
         if arguments.command != CHAT:
             return run_beside(arguments, settings)
+        refuse_second(settings)
         from wiring.server import serve
 
         asyncio.run(serve(settings, say))
