@@ -22,7 +22,7 @@ class Grower:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._rng = random.Random(3)
-        self._corpus = Corpus(3)
+        self._corpus = Corpus(3 + store.count_examples())  # never the same examples again
         self._turn_ids: list[int] = []
 
     def grow(self, num_turns: int) -> None:
