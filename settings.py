@@ -62,6 +62,12 @@ class Settings:
     max_tokens: int = _setting("model", 512, "tokens of one answer at most")
     data_dir: Path = _setting("data", Path("data"), "folder of the database, datasets and adapters")
     retention_days: int = _setting("data", 30, "days that raw conversations are kept; 0: for ever")
+    answer_format: str = _setting(
+        "learning",
+        "recommendation",
+        "what the examples answer with: recommendation (a sentence and three challenges) or text",
+        ("recommendation", "text"),
+    )
     recipe: str = _setting("learning", "balanced", "training recipe: a preset or a TOML file")
     auto_promote: bool = _setting(
         "learning", True, "let a version that passes the gate answer without a click"

@@ -9,13 +9,15 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final, Literal
+from pathlib import Path
+from typing import Any, Final, Literal
 
 from chatbot.recommendation import Recommendation, RecommendationError, canonical, parse
 from chatbot.themes import FIELDS
 from feedback_store.records import NewExample
 from finetune import hygiene, text_checks
 from finetune.category_fit import catalog_judge
+from finetune.chat_template import TokenizerError, find_tokenizer
 from finetune.field_cleaning import make_flag
 from finetune.flags import Flag, Severity, quote
 from finetune.repair import repair
@@ -29,12 +31,14 @@ MAX_ANSWER: Final = 4_000  # characters of a plain text answer
 class CheckSettings:
     """What an answer of this project is, and how long a row may be.
 
-    count_tokens is the real tokenizer's; without it, length in tokens is not checked.
+    model_dir is the base model's folder, whose tokenizer and template count the tokens; without
+    it (or without a usable tokenizer in it) length in tokens is not checked.
     """
 
     answer_format: AnswerFormat = "recommendation"
     max_length: int = 1024  # tokens of prompt and answer together, as in the recipe
-    count_tokens: Callable[[str], int] | None = None
+    model_dir: Path | None = None
+    template_options: tuple[tuple[str, Any], ...] = ()  # such as (("enable_thinking", False),)
 
 
 DEFAULT_CHECKS: Final = CheckSettings()
@@ -54,8 +58,10 @@ class _Row:
 Check = Callable[[_Row], Iterator[Flag]]
 
 
-def _flag(name: str, severity: Severity, evidence: str, fix: str) -> Iterator[Flag]:
-    yield Flag(name, severity, quote(evidence, 120), fix)
+def _flag(
+    name: str, severity: Severity, evidence: str, fix: str, **params: str | int
+) -> Iterator[Flag]:
+    yield Flag(name, severity, quote(evidence, 120), fix, params)
 
 
 def _check_leading_number(row: _Row) -> Iterator[Flag]:
@@ -149,7 +155,8 @@ def _check_people(row: _Row) -> Iterator[Flag]:
     for where, text in (("answer", "\n".join(row.texts)), ("prompt", row.user_text)):
         if found := hygiene.find_personal(text):
             fix = "Mask it, or exclude the row: nobody's data may be learned."
-            yield from _flag("personal_data", "error", f"{found[0]} in the {where}", fix)
+            seen = f"{found[0]} in the {where}"
+            yield from _flag("personal_data", "error", seen, fix, kind=found[0], where=where)
         if abuse := hygiene.find_abuse(text):
             severity: Severity = "error" if where == "answer" else "warning"
             fix = "Exclude the row, unless the answer shows how to turn such a message around."
@@ -170,18 +177,29 @@ def _check_category(row: _Row) -> Iterator[Flag]:
     if not catalog_judge().fits(text, category):
         likelier = catalog_judge().rank(text)[0]
         fix = f"Answer for {category}, or correct the category of the row."
-        yield from _flag("off_category", "warning", f"reads like {likelier}", fix)
+        seen = f"reads like {likelier}"
+        yield from _flag("off_category", "warning", seen, fix, category=likelier)
 
 
 def _check_tokens(row: _Row) -> Iterator[Flag]:
-    count, limit = row.settings.count_tokens, row.settings.max_length
-    if count is None:
+    """Longer than max_length as the trainer counts it: the whole talk in the model's template."""
+    settings, limit = row.settings, row.settings.max_length
+    tokenizer = find_tokenizer(settings.model_dir) if settings.model_dir else None
+    if tokenizer is None:
         return
-    contents = [message["content"] for message in row.example.messages]
-    num_tokens = count("\n".join([*contents, row.example.completion]))
+    messages = [*row.example.messages, {"role": "assistant", "content": row.example.completion}]
+    if tokenizer.count_at_most(messages) <= limit:
+        return
+    try:
+        num_tokens = tokenizer.count_tokens(messages, dict(settings.template_options))
+    except TokenizerError as error:
+        fix = "Exclude the row, or bring its messages into the order user, assistant, user, …"
+        yield from _flag("template_refused", "error", str(error), fix)
+        return
     if num_tokens > limit:
-        fix = f"Shorten the row or raise max_length above {limit}: its end would be cut in silence."
-        yield from _flag("too_many_tokens", "error", f"{num_tokens} tokens", fix)
+        fix = f"Shorten the row or raise max_length above {limit}: training leaves it out."
+        seen = f"{num_tokens} tokens"
+        yield from _flag("too_many_tokens", "error", seen, fix, num=num_tokens, limit=limit)
 
 
 _CHECKS: Final[tuple[Check, ...]] = (

@@ -20,12 +20,12 @@ from feedback_store.records import (
     Turn,
 )
 from feedback_store.store import Store
-from finetune.checks import DEFAULT_CHECKS, CheckSettings, check_example
+from finetune.checks import DEFAULT_CHECKS, AnswerFormat, CheckSettings, check_example
 from finetune.fixes import Fix as Fix  # the screen takes both from here
 from finetune.fixes import suggest_fix as suggest_fix
 from finetune.flags import Flag
 from finetune.redaction import redact_example
-from finetune.repair import repair
+from finetune.repair import Repaired, repair
 
 COLLECTOR: Final = "feedback"  # decided_by of what collecting withdrew or put back
 CHECKER: Final = "checks"  # decided_by of pending examples whose flags were written again
@@ -73,13 +73,18 @@ def _read_correction(feedback: Feedback) -> Recommendation | None:
         return None
 
 
-def to_example(turn: Turn, feedback: Feedback, conversation: Conversation) -> NewExample | None:
+def to_example(
+    turn: Turn,
+    feedback: Feedback,
+    conversation: Conversation,
+    answer_format: AnswerFormat = "recommendation",
+) -> NewExample | None:
     """The example that this feedback asks for, or None.
 
     A correction is the better answer of a pair, a like makes the answer itself a target, and a
     dislike without a correction makes a regression case. Only finished answers teach.
     """
-    repaired = repair(turn.raw_text)
+    repaired = repair(turn.raw_text) if answer_format == "recommendation" else Repaired(None)
     answer = _answer_text(repaired.recommendation, turn.raw_text)
     example = NewExample(
         source="feedback",
@@ -117,7 +122,7 @@ class _Collector:
 
     def collect(self, turn: Turn, feedback: Feedback, conversation: Conversation) -> None:
         """Make the queue say what this feedback says."""
-        found = to_example(turn, feedback, conversation)
+        found = to_example(turn, feedback, conversation, self._settings.answer_format)
         wanted = found and redact_example(found)
         if wanted is None and feedback.rating:
             self.num_unusable += 1

@@ -1,15 +1,19 @@
-"""Two dataset versions side by side, and whether a folder is still what it was."""
+"""Dataset versions: where one lies, whether its folder is still what it was, two side by side."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from feedback_store.records import Dataset
+from feedback_store.store import Store
 from finetune.dataset import MANIFEST, SPLITS, DatasetError
+
+LATEST: Final = "latest"
 
 _BLOCK = 1 << 20
 
@@ -23,6 +27,28 @@ class DatasetDiff:
     changed: tuple[int, ...]  # the same example with another prompt or answer
     moved: tuple[int, ...]  # from training to validation
     settings: dict[str, tuple[Any, Any]]  # name → before, after
+
+
+def find_dataset(store: Store, name: str) -> Dataset:
+    """The dataset with this id, with an id that begins so, or the newest ("latest")."""
+    datasets = store.list_datasets()
+    if name == LATEST:
+        found = datasets[:1]
+    else:
+        found = [d for d in datasets if name and d.dataset_id.startswith(name)]
+    if len(found) == 1:
+        return found[0]
+    if not datasets:
+        raise DatasetError("unknown_dataset", "There is no dataset yet. Freeze one first.")
+    known = ", ".join(dataset.dataset_id for dataset in datasets[:8])
+    what = f"{len(found)} datasets begin with" if found else "There is no dataset"
+    raise DatasetError("unknown_dataset", f"{what} {name[:40]!r}. The newest are {known}.")
+
+
+def locate_dataset(store: Store, dataset: Dataset) -> Path:
+    """Its folder, also after the whole data folder was moved."""
+    noted = store.data_dir / dataset.path
+    return noted if noted.is_dir() else store.data_dir / "datasets" / dataset.dataset_id
 
 
 def read_manifest(dataset_dir: Path) -> dict[str, Any]:
@@ -89,3 +115,15 @@ def diff_datasets(before_dir: Path, after_dir: Path) -> DatasetDiff:
         moved=tuple(sorted(moved)),
         settings=settings,
     )
+
+
+def read_examples(dataset_dir: Path, example_ids: Collection[int]) -> dict[int, dict[str, Any]]:
+    """Some rows of a dataset folder by the id of their example."""
+    wanted, found = set(example_ids), {}
+    for split in SPLITS:
+        with (dataset_dir / f"{split}.jsonl").open(encoding="utf-8") as lines:
+            for line in lines:
+                row = json.loads(line)
+                if row["example_id"] in wanted:
+                    found[row["example_id"]] = row
+    return found

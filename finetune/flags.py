@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Severity = Literal["error", "warning", "info"]
@@ -11,7 +12,8 @@ Severity = Literal["error", "warning", "info"]
 @dataclass(frozen=True)
 class Flag:
     """One doubt. `name` is stable (the screen translates by it), evidence quotes what was seen,
-    fix says in a sentence what to do.
+    fix says in a sentence what to do. params are the figures in the evidence, for other languages;
+    "other" is the id of a second example.
 
     An error cannot be trained on as it stands; a warning needs a look; an info is good to know.
     """
@@ -20,15 +22,17 @@ class Flag:
     severity: Severity
     evidence: str
     fix: str
+    params: Mapping[str, str | int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """As the store keeps it."""
-        return {
+        kept: dict[str, Any] = {
             "name": self.name,
             "severity": self.severity,
             "evidence": self.evidence,
             "fix": self.fix,
         }
+        return {**kept, "params": dict(self.params)} if self.params else kept
 
 
 def quote(text: str, limit: int = 60) -> str:

@@ -1,47 +1,50 @@
-"""Signs that somebody feeds the training on purpose: feedback in bursts, and a rare phrase that one
-person writes into answer after answer.
+"""Signs that somebody feeds the training on purpose: feedback in bursts, and a phrase that people
+plant in answer after answer, one person or many identities.
 
-A dozen poisoned rows suffice whatever the total, so these are looked for person by person.
+A dozen poisoned rows suffice whatever the total, so these are looked for among what waits, however
+much was accepted before.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Final
 
 from feedback_store.records import Example, ExampleFilter
 from feedback_store.store import Store
+from finetune.category_fit import catalog_texts
 from finetune.flags import Flag, quote
 
-MIN_ROWS: Final = 3  # of one person; fewer show no pattern
+PEOPLE_FLAGS: Final = frozenset({"burst", "repeated_phrase"})
 BURST_ROWS: Final = 10
 BURST_WITHIN: Final = timedelta(minutes=5)
+MIN_ROWS: Final = 3  # with one phrase, of one person
+MIN_ROWS_OF_MANY: Final = 5  # of several people: corrections that happen to agree are rarer
+MIN_ECHOES: Final = 10  # liked answers that only repeat what the person had typed
 PHRASE_WORDS: Final = 3
 MIN_PHRASE_CHARS: Final = 8
-MAX_PHRASES: Final = 20  # looked up per person
-MAX_ROWS: Final = 200  # looked at per person
+MAX_PHRASES: Final = 200  # looked up in what was imported
+
+PeopleFlags = dict[int, tuple[Flag, ...]]
 
 
-def _answered_at(store: Store, example: Example) -> datetime | None:
-    turn = store.get_turn(example.turn_id) if example.turn_id is not None else None
-    return datetime.fromisoformat(turn.created_at) if turn else None
+@dataclass
+class _Phrase:
+    """Which waiting examples have a phrase that a person brought in."""
 
+    corrections: list[int] = field(default_factory=list)
+    echoes: list[int] = field(default_factory=list)
+    people: set[str] = field(default_factory=set)
 
-def _find_bursts(store: Store, examples: list[Example]) -> Iterator[tuple[int, Flag]]:
-    times = [(at, e.example_id) for e in examples if (at := _answered_at(store, e))]
-    times.sort()
-    in_burst: set[int] = set()
-    for first in range(len(times) - BURST_ROWS + 1):
-        window = times[first : first + BURST_ROWS]
-        if window[-1][0] - window[0][0] <= BURST_WITHIN:
-            in_burst.update(example_id for _, example_id in window)
-    for example_id in sorted(in_burst):
-        evidence = f"{len(in_burst)} rated answers of one person within minutes"
-        fix = "Look at this person's rows together before accepting any."
-        yield example_id, Flag("burst", "warning", evidence, fix)
+    def is_suspect(self) -> bool:
+        """Whether so many rows share it that a person should look."""
+        enough = MIN_ROWS if len(self.people) == 1 else MIN_ROWS_OF_MANY
+        return len(self.corrections) >= enough or len(self.echoes) >= MIN_ECHOES
 
 
 def _readable(completion: str) -> str:
@@ -65,42 +68,81 @@ def _phrases(text: str) -> set[str]:
     return {phrase for phrase in found if len(phrase) >= MIN_PHRASE_CHARS}
 
 
-def _added_phrases(example: Example) -> set[str]:
-    """What the person wrote that the model had not."""
-    before = _phrases(_readable(example.rejected or ""))
-    return _phrases(_readable(example.completion)) - before
+@cache
+def _catalog_phrases() -> frozenset[str]:
+    return frozenset(phrase for _, text in catalog_texts() for phrase in _phrases(text))
 
 
-def _find_phrases(store: Store, examples: list[Example]) -> Iterator[tuple[int, Flag]]:
-    """Phrases in several corrections of a person that nobody else's examples have."""
-    corrected = [(e.example_id, _added_phrases(e)) for e in examples if e.rejected]
-    counts = Counter(phrase for _, phrases in corrected for phrase in phrases)
-    repeated = [phrase for phrase, count in counts.items() if count >= MIN_ROWS]
-    repeated.sort(key=lambda phrase: (-counts[phrase], -len(phrase), phrase))
+def _collect_phrases(example: Example, found: defaultdict[str, _Phrase]) -> None:
+    """What the person wrote that the model had not; of a liked answer, what they had typed."""
+    said = _phrases(_readable(example.completion)) - _catalog_phrases()
+    if example.rejected:
+        brought = said - _phrases(_readable(example.rejected))
+    else:
+        asked = "\n".join(m["content"] for m in example.messages if m["role"] == "user")
+        brought = said & _phrases(asked)
+    for phrase in brought:
+        rows = found[phrase].corrections if example.rejected else found[phrase].echoes
+        rows.append(example.example_id)
+        found[phrase].people.add(example.person_id)
+
+
+def _is_imported(store: Store, phrase: str) -> bool:
+    """Strangers cannot import: what stands in a file of ours is no plant of theirs."""
+    return store.count_examples(ExampleFilter(purpose=None, source="import", query=phrase)) > 0
+
+
+def _flag_phrases(
+    store: Store, found: dict[str, _Phrase], flags: defaultdict[int, list[Flag]]
+) -> None:
+    suspects = [(phrase, seen) for phrase, seen in found.items() if seen.is_suspect()]
+    suspects.sort(key=lambda s: (-len(s[1].corrections) - len(s[1].echoes), -len(s[0]), s[0]))
     flagged: set[int] = set()
-    for phrase in repeated[:MAX_PHRASES]:
-        if store.count_examples(ExampleFilter(purpose=None, query=phrase)) > counts[phrase]:
-            continue  # others write so, too
-        for example_id, phrases in corrected:
-            if phrase in phrases and example_id not in flagged:
-                flagged.add(example_id)
-                evidence = f"{quote(phrase)!r} in {counts[phrase]} corrections of one person only"
-                fix = "Exclude them unless you know why: a planted phrase looks like this."
-                yield example_id, Flag("repeated_phrase", "warning", evidence, fix)
-
-
-def check_people(store: Store) -> dict[int, Flag]:
-    """Flags of pending feedback examples, by their id."""
-    waiting = ExampleFilter(state="pending", source="feedback")
-    rows_of: defaultdict[str, int] = defaultdict(int)
-    for example in store.iter_examples(waiting):
-        rows_of[example.person_id] += 1
-    flags: dict[int, Flag] = {}
-    for person_id, count in rows_of.items():
-        if count < MIN_ROWS:
+    for phrase, seen in suspects[:MAX_PHRASES]:
+        ids = {*seen.corrections, *seen.echoes} - flagged
+        if not ids or _is_imported(store, phrase):
             continue
-        theirs = ExampleFilter(state="pending", source="feedback", person_id=person_id)
-        examples = store.find_examples(theirs, sort="oldest", limit=MAX_ROWS).items
-        flags |= dict(_find_bursts(store, examples))
-        flags |= dict(_find_phrases(store, examples))
-    return flags
+        num, people = len(seen.corrections) + len(seen.echoes), len(seen.people)
+        evidence = f"{quote(phrase)!r} in {num} answers of {people} people"
+        fix = "Exclude them unless you know why: a planted phrase looks like this."
+        params: dict[str, str | int] = {"phrase": phrase, "num": num, "people": people}
+        for example_id in ids:
+            flags[example_id].append(Flag("repeated_phrase", "warning", evidence, fix, params))
+        flagged |= ids
+
+
+def _burst(store: Store, rows: list[tuple[int, int]]) -> set[int]:
+    """The examples (id, turn) whose answers came ten within minutes."""
+    if len(rows) < BURST_ROWS:
+        return set()
+    turns = ((example_id, store.get_turn(turn_id)) for example_id, turn_id in rows)
+    times = sorted((datetime.fromisoformat(turn.created_at), id_) for id_, turn in turns if turn)
+    found: set[int] = set()
+    for first in range(len(times) - BURST_ROWS + 1):
+        window = times[first : first + BURST_ROWS]
+        if window[-1][0] - window[0][0] <= BURST_WITHIN:
+            found.update(example_id for _, example_id in window)
+    return found
+
+
+def _waiting(store: Store) -> Iterator[Example]:
+    return store.iter_examples(ExampleFilter(state="pending", source="feedback"))
+
+
+def check_people(store: Store) -> PeopleFlags:
+    """Flags of pending feedback examples, by their id."""
+    found: defaultdict[str, _Phrase] = defaultdict(_Phrase)
+    rows_of: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+    for example in _waiting(store):
+        _collect_phrases(example, found)
+        if example.turn_id is not None:
+            rows_of[example.person_id].append((example.example_id, example.turn_id))
+    flags: defaultdict[int, list[Flag]] = defaultdict(list)
+    for rows in rows_of.values():
+        ids = _burst(store, rows)
+        evidence = f"{len(ids)} rated answers of one person within minutes"
+        fix = "Look at this person's rows together before accepting any."
+        for example_id in ids:
+            flags[example_id].append(Flag("burst", "warning", evidence, fix, {"num": len(ids)}))
+    _flag_phrases(store, found, flags)
+    return {example_id: tuple(found_flags) for example_id, found_flags in flags.items()}

@@ -64,6 +64,9 @@ class RowError(ValueError):
         self.code = code
 
 
+COLUMN_FIELDS: Final = ("prompt", "completion", "system", "location", "work_type", "category")
+
+
 @dataclass(frozen=True)
 class ColumnMapping:
     """Which column holds what; several prompt columns are joined by a blank line. Empty: none."""
@@ -74,6 +77,29 @@ class ColumnMapping:
     location: str = ""
     work_type: str = ""
     category: str = ""
+
+
+def read_columns(pairs: Sequence[str]) -> ColumnMapping:
+    """A mapping written as field=column, such as prompt=질문 completion=답; prompt may come again.
+    Raises RowError.
+    """
+    found: dict[str, list[str]] = {}
+    for pair in pairs:
+        name, equals, column = pair.partition("=")
+        if not equals or name not in COLUMN_FIELDS or not column:
+            raise RowError(
+                "bad_columns",
+                f"{pair!r} names no column. Write field=column, with a field of "
+                f"{', '.join(COLUMN_FIELDS)}.",
+            )
+        found.setdefault(name, []).append(column)
+    twice = [name for name, columns in found.items() if len(columns) > 1 and name != "prompt"]
+    if twice:
+        raise RowError("bad_columns", f"{twice[0]} was given {len(found[twice[0]])} columns.")
+    if "completion" not in found:
+        raise RowError("bad_columns", "The column of the answer is missing: completion=COLUMN.")
+    rest = {name: columns[0] for name, columns in found.items() if name != "prompt"}
+    return ColumnMapping(prompt=tuple(found.get("prompt", ())), **rest)
 
 
 @dataclass(frozen=True)
@@ -218,7 +244,8 @@ _MAPPERS: Final[tuple[Callable[[Mapping[str, Any]], RowParts | None], ...]] = (
 
 
 def _map_columns(row: Mapping[str, Any], columns: ColumnMapping) -> RowParts:
-    missing = [name for name in (*columns.prompt, columns.completion) if name not in row]
+    others = [getattr(columns, name) for name in COLUMN_FIELDS if name != "prompt"]
+    missing = [name for name in (*columns.prompt, *others) if name and name not in row]
     if missing:
         raise RowError("missing_column", f"The row has no column {', '.join(missing)}.")
     parts = [_to_text(row[name]).strip() for name in columns.prompt]

@@ -26,7 +26,7 @@ from finetune.dataset import DatasetSettings, is_validation
 from finetune.flags import Flag, quote
 from finetune.held_out import HELD_OUT
 from finetune.near_duplicates import SignatureBook
-from finetune.people_checks import check_people
+from finetune.people_checks import PEOPLE_FLAGS, PeopleFlags, check_people
 
 MIN_EXAMPLES: Final = 50  # LIBRARIES: supervised training is offered from here on
 MIN_FOR_SHARES: Final = 20  # below that a share says nothing
@@ -37,15 +37,10 @@ _OPENING_CHARS: Final = 15
 _WRITERS: Final = 16  # threads, so that the store's commits are shared
 _SHARE: Final = DatasetSettings().validation_share
 NUM_CELLS: Final = len(LOCATIONS) * len(WORK_TYPES) * len(CATEGORIES)
-ROW_FLAGS: Final = frozenset(
-    {
-        "near_duplicate",
-        "answer_of_another_prompt",
-        "contradicting_answers",
-        "burst",
-        "repeated_phrase",
-    }
+SIMILAR_FLAGS: Final = frozenset(
+    {"near_duplicate", "answer_of_another_prompt", "contradicting_answers"}
 )
+MAX_AT_ONCE: Final = 5_000  # examples that are compared while a person waits
 
 
 @dataclass(frozen=True)
@@ -55,7 +50,10 @@ class SetReport:
     num_examples: int
     flags: tuple[Flag, ...]
     row_flags: dict[int, Flag] = field(default_factory=dict)
+    people_flags: PeopleFlags = field(default_factory=dict)
     num_by_category: dict[str, int] = field(default_factory=dict)
+    num_by_cell: dict[tuple[str, str], int] = field(default_factory=dict)  # location, work type
+    formats: dict[str, int] = field(default_factory=dict)  # shape the answers came in → examples
 
 
 class _Survey:
@@ -68,6 +66,7 @@ class _Survey:
         self.answers: list[int] = []
         self.is_held: list[bool] = []
         self.is_short: list[bool] = []
+        self.is_accepted: list[bool] = []
         self.categories: list[str] = []
         self.book = SignatureBook()
         self.formats: Counter[str] = Counter()
@@ -83,6 +82,7 @@ class _Survey:
         self.answers.append(_hash(text))
         self.is_held.append(is_validation(example.conversation_id, _SHARE))
         self.is_short.append(len(text) < MIN_PARROT_CHARS)
+        self.is_accepted.append(example.state == "accepted")
         self.categories.append(example.category)
         self.book.add(text)
         self.openings["".join(text.split())[:_OPENING_CHARS]] += 1
@@ -123,7 +123,12 @@ def _check_formats(survey: _Survey) -> Iterator[Flag]:
     if survey.num_unreadable:
         evidence = f"{parts}; {_share(survey.num_unreadable, total)} are not in the one format yet"
         fix = "Fix or exclude the flagged rows: a model that sees two formats learns neither."
-        yield Flag("mixed_formats", "error", evidence, fix)
+        params: dict[str, str | int] = {
+            "parts": parts,
+            "num": survey.num_unreadable,
+            "total": total,
+        }
+        yield Flag("mixed_formats", "error", evidence, fix, params)
     else:
         fix = "Nothing to do: every answer was brought into the one format."
         yield Flag("mixed_formats", "info", parts, fix)
@@ -133,7 +138,8 @@ def _check_size(survey: _Survey) -> Iterator[Flag]:
     count = len(survey.ids)
     if count < MIN_EXAMPLES:
         fix = f"Collect {MIN_EXAMPLES - count} more before a retrain is likely to help."
-        yield Flag("too_few_examples", "warning", f"{count} examples", fix)
+        params = {"num": count, "left": MIN_EXAMPLES - count}
+        yield Flag("too_few_examples", "warning", f"{count} examples", fix, params)
 
 
 def _check_balance(survey: _Survey) -> Iterator[Flag]:
@@ -143,17 +149,21 @@ def _check_balance(survey: _Survey) -> Iterator[Flag]:
     missing = [option.code for option in CATEGORIES if not counts[option.code]]
     if missing:
         fix = "Add examples of these, or expect weaker answers there."
-        yield Flag("missing_category", "warning", ", ".join(missing), fix)
+        params: dict[str, str | int] = {"categories": " ".join(missing)}
+        yield Flag("missing_category", "warning", ", ".join(missing), fix, params)
     present = sorted((counts[o.code], o.code) for o in CATEGORIES if counts[o.code])
     if present and present[-1][0] > MAX_IMBALANCE * present[0][0]:
         evidence = f"{present[-1][1]} {present[-1][0]}, {present[0][1]} {present[0][0]}"
         fix = "Add examples of the rare category, or exclude some of the frequent one."
-        yield Flag("unbalanced_categories", "warning", evidence, fix)
+        (few, rare), (many, frequent) = present[0], present[-1]
+        params = {"category": frequent, "num": many, "rare_category": rare, "few": few}
+        yield Flag("unbalanced_categories", "warning", evidence, fix, params)
     num_filled = sum(1 for cell in survey.cells if all(cell))
     if num_filled < NUM_CELLS:
         evidence = f"{NUM_CELLS - num_filled} of {NUM_CELLS} combinations have no example"
         fix = "Good to know: the model has to generalise to these."
-        yield Flag("missing_combinations", "info", evidence, fix)
+        params = {"num": NUM_CELLS - num_filled, "total": NUM_CELLS}
+        yield Flag("missing_combinations", "info", evidence, fix, params)
 
 
 def _check_template(survey: _Survey) -> Iterator[Flag]:
@@ -164,7 +174,8 @@ def _check_template(survey: _Survey) -> Iterator[Flag]:
     if count > MAX_TEMPLATE_SHARE * total:
         evidence = f"{_share(count, total)} begin with {quote(opening, 30)!r}"
         fix = "Reword some of them: one template in many rows is what the model will repeat."
-        yield Flag("one_template", "warning", evidence, fix)
+        params: dict[str, str | int] = {"num": count, "total": total, "text": opening}
+        yield Flag("one_template", "warning", evidence, fix, params)
 
 
 def _check_held_out(survey: _Survey) -> Iterator[Flag]:
@@ -172,7 +183,7 @@ def _check_held_out(survey: _Survey) -> Iterator[Flag]:
     if count:
         fix = "Good to know: on these the evaluation measures memory as well as skill."
         evidence = f"{count} examples are about combinations that the evaluation asks about"
-        yield Flag("asks_held_out", "info", evidence, fix)
+        yield Flag("asks_held_out", "info", evidence, fix, {"num": count})
 
 
 def _check_leakage(survey: _Survey, twins: NDArray[np.int64]) -> Iterator[Flag]:
@@ -181,24 +192,36 @@ def _check_leakage(survey: _Survey, twins: NDArray[np.int64]) -> Iterator[Flag]:
     if crossing:
         evidence = f"{len(crossing)} answers are nearly the same in training and validation"
         fix = "Exclude one of each pair, else the validation loss looks better than it is."
-        yield Flag("split_leakage", "warning", evidence, fix)
+        yield Flag("split_leakage", "warning", evidence, fix, {"num": len(crossing)})
 
 
 def _flag_twins(survey: _Survey, twins: NDArray[np.int64]) -> Iterator[tuple[int, Flag]]:
-    """Copies, and answers that stand under another question."""
-    for at, twin in enumerate(twins):
-        if twin < 0:
+    """Copies, and answers that stand under another question: the later one of two, unless it is
+    accepted already.
+    """
+    for later, earlier in enumerate(twins):
+        if earlier < 0:
             continue
-        other = survey.ids[twin]
-        is_same_prompt = survey.prompts[at] == survey.prompts[twin]
-        if _is_parrot(survey, at, int(twin)) and not is_same_prompt:
-            fix = "Write an answer to this prompt, or exclude the row: it teaches parroting."
-            name, evidence = "answer_of_another_prompt", f"the answer of example {other}"
-            yield survey.ids[at], Flag(name, "warning", evidence, fix)
-        elif is_same_prompt or survey.is_recommendation:
-            fix = "Exclude one of the two, unless the difference matters."
-            evidence = f"nearly the same as example {other}"
-            yield survey.ids[at], Flag("near_duplicate", "warning", evidence, fix)
+        at, twin = later, int(earlier)
+        if survey.is_accepted[at] and not survey.is_accepted[twin]:
+            at, twin = twin, at
+        flag = _judge_twins(survey, at, twin)
+        if flag:
+            yield survey.ids[at], flag
+
+
+def _judge_twins(survey: _Survey, at: int, twin: int) -> Flag | None:
+    other = survey.ids[twin]
+    is_same_prompt = survey.prompts[at] == survey.prompts[twin]
+    if _is_parrot(survey, at, twin) and not is_same_prompt:
+        fix = "Write an answer to this prompt, or exclude the row: it teaches parroting."
+        name, evidence = "answer_of_another_prompt", f"the answer of example {other}"
+        return Flag(name, "warning", evidence, fix, {"other": other})
+    if is_same_prompt or survey.is_recommendation:
+        fix = "Exclude one of the two, unless the difference matters."
+        evidence = f"nearly the same as example {other}"
+        return Flag("near_duplicate", "warning", evidence, fix, {"other": other})
+    return None
 
 
 def _is_parrot(survey: _Survey, at: int, twin: int) -> bool:
@@ -218,8 +241,10 @@ def _flag_contradictions(survey: _Survey, twins: NDArray[np.int64]) -> Iterator[
         first = first_of.setdefault(prompt, at)
         if first != at and survey.answers[first] != survey.answers[at] and twins[at] != first:
             fix = "Keep the better answer and exclude the other."
-            evidence = f"example {survey.ids[first]} answers the same prompt differently"
-            yield survey.ids[at], Flag("contradicting_answers", "warning", evidence, fix)
+            other = survey.ids[first]
+            evidence = f"example {other} answers the same prompt differently"
+            flag = Flag("contradicting_answers", "warning", evidence, fix, {"other": other})
+            yield survey.ids[at], flag
 
 
 def check_examples(
@@ -241,23 +266,42 @@ def check_examples(
         flags=tuple(sorted(flags, key=lambda flag: order[flag.severity])),
         row_flags=row_flags,
         num_by_category=dict(Counter(filter(None, survey.categories))),
+        num_by_cell=_count_places(survey),
+        formats=dict(survey.formats.most_common()),
     )
+
+
+def _count_places(survey: _Survey) -> dict[tuple[str, str], int]:
+    counts: Counter[tuple[str, str]] = Counter()
+    for (location, work_type, _), number in survey.cells.items():
+        counts[location, work_type] += number
+    return dict(counts)
 
 
 def check_set(store: Store, settings: CheckSettings = DEFAULT_CHECKS) -> SetReport:
     """Look at all training examples that are not excluded."""
     everything = store.iter_examples(ExampleFilter(purpose="train"))
     report = check_examples((e for e in everything if e.state != "excluded"), settings)
-    return replace(report, row_flags={**report.row_flags, **check_people(store)})
+    return replace(report, people_flags=check_people(store))
 
 
 def write_row_flags(store: Store, report: SetReport) -> int:
     """Put the flags of a report on the pending examples; the number of examples that changed."""
+    waiting = ExampleFilter(state="pending")
+    found: PeopleFlags = {example_id: (flag,) for example_id, flag in report.row_flags.items()}
+    for example_id, flags in report.people_flags.items():
+        found[example_id] = (*found.get(example_id, ()), *flags)
+    return _write_flags(store, waiting, SIMILAR_FLAGS | PEOPLE_FLAGS, found)
+
+
+def _write_flags(
+    store: Store, waiting: ExampleFilter, names: frozenset[str], found: PeopleFlags
+) -> int:
+    """Replace the flags of these names on the examples of the filter."""
     changes: list[tuple[int, tuple[dict[str, object], ...]]] = []
-    for example in store.iter_examples(ExampleFilter(state="pending")):
-        kept = tuple(flag for flag in example.flags if flag["name"] not in ROW_FLAGS)
-        found = report.row_flags.get(example.example_id)
-        flags = (*kept, found.to_dict()) if found else kept
+    for example in store.iter_examples(waiting):
+        kept = tuple(flag for flag in example.flags if flag["name"] not in names)
+        flags = (*kept, *(flag.to_dict() for flag in found.get(example.example_id, ())))
         if flags != example.flags:
             changes.append((example.example_id, flags))
 
@@ -276,3 +320,14 @@ def refresh_flags(store: Store, settings: CheckSettings = DEFAULT_CHECKS) -> Set
     report = check_set(store, settings)
     write_row_flags(store, report)
     return report
+
+
+def refresh_new_feedback(store: Store, settings: CheckSettings = DEFAULT_CHECKS) -> None:
+    """The same after feedback came in, while a curator waits: signs of poisoning always, copies
+    as long as the examples are few enough to compare them all at once.
+    """
+    if store.count_examples() <= MAX_AT_ONCE:
+        refresh_flags(store, settings)
+        return
+    waiting = ExampleFilter(state="pending", source="feedback")
+    _write_flags(store, waiting, PEOPLE_FLAGS, check_people(store))

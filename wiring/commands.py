@@ -11,10 +11,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from finetune.curate import collect_feedback
-from finetune.dataset import freeze_dataset
 from finetune.registry import list_versions
+from finetune.set_checks import refresh_new_feedback
 from settings import Settings
 from wiring import data_commands as data
+from wiring import dataset_commands as dataset
+from wiring.checks import make_checks
 from wiring.context import EXIT_FAILED, EXIT_OK, EXIT_REFUSED, Context, say_result
 from wiring.control import Say
 from wiring.learning import count_accepted
@@ -123,26 +125,12 @@ def _versions(context: Context, arguments: Namespace) -> int:
     return EXIT_OK
 
 
-def _dataset(context: Context, arguments: Namespace) -> int:
-    """Freeze the accepted examples."""
-    frozen = freeze_dataset(context.store, context.settings.data_dir)
-    value = {
-        "dataset_id": frozen.dataset_id,
-        "path": frozen.path,
-        "num_train": frozen.num_train,
-        "num_validation": frozen.num_validation,
-    }
-    sentence = (
-        f"Dataset {frozen.dataset_id}: {frozen.num_train} rows to train on, "
-        f"{frozen.num_validation} to validate, in {frozen.path}."
-    )
-    say_result(context, arguments, value, sentence)
-    return EXIT_OK
-
-
 def _collect(context: Context, arguments: Namespace) -> int:
     """Turn new feedback into pending examples."""
-    result = collect_feedback(context.store)
+    checks = make_checks(context.settings)
+    result = collect_feedback(context.store, settings=checks)
+    if result.num_new:
+        refresh_new_feedback(context.store, checks)
     sentence = (
         f"{result.num_new} new examples are pending, {result.num_withdrawn} were withdrawn, "
         f"{result.num_without_consent} have no consent for training."
@@ -154,8 +142,17 @@ def _collect(context: Context, arguments: Namespace) -> int:
 COMMANDS: Final[dict[str, Command]] = {
     "import": Command("read a file of examples", data.run_import, data.add_import),
     "retrain": Command("dataset, training, evaluation, gate, promotion", _retrain, _add_retrain),
-    "dataset": Command("freeze the accepted examples into a dataset version", _dataset),
     "curate": Command("turn new feedback into pending examples", _collect),
+    "check": Command("look at all examples as one set", dataset.run_check),
+    "tokens": Command(
+        "show what the loss covers in one example", dataset.run_tokens, dataset.add_tokens
+    ),
+    "dataset": Command("freeze the accepted examples into a dataset version", dataset.run_dataset),
+    "datasets": Command("list the dataset versions", dataset.run_datasets),
+    "dataset-diff": Command(
+        "compare two dataset versions", dataset.run_dataset_diff, dataset.add_dataset_diff
+    ),
+    "export": Command("write a dataset for other tools", dataset.run_export, dataset.add_export),
     "versions": Command("list the adapter versions with their verdicts", _versions),
     "promote": Command("let a version answer", _promote, _add_version),
     "rollback": Command("return to the version that answered before", _roll_back),

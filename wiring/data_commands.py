@@ -14,9 +14,14 @@ from feedback_store.database import DATABASE_NAME
 from feedback_store.doctor import Finding, examine
 from feedback_store.records import ExampleFilter
 from finetune.adapter_folder import RegistryError, verify_adapter
+from finetune.checks import CheckSettings
 from finetune.curate import accept_examples
-from finetune.formats import import_path
+from finetune.formats import ImportSettings, import_path
+from finetune.import_rows import RowSettings
+from finetune.row_mapping import COLUMN_FIELDS, read_columns
+from finetune.source_files import FormatError
 from settings import Settings
+from wiring.checks import make_checks
 from wiring.context import EXIT_FAILED, EXIT_OK, Context, say_result
 from wiring.control import Say
 
@@ -31,27 +36,53 @@ def add_import(parser: ArgumentParser) -> None:
         action="store_true",
         help="accept the rows that have no flag, in your name (default: they wait in Curate)",
     )
+    parser.add_argument(
+        "--columns",
+        nargs="+",
+        metavar="FIELD=COLUMN",
+        help=f"which column holds what; fields are {', '.join(COLUMN_FIELDS)} "
+        "(default: found out from the names)",
+    )
 
 
 def run_import(context: Context, arguments: Namespace) -> int:
     """Read examples of any known format; every row ends as an example or in a rejects file."""
-    result = import_path(context.store, Path(arguments.file))
-    num_accepted = _accept_unflagged(context) if arguments.accept else 0
-    sentence = (
+    checks = make_checks(_with_answer_format(context, arguments))
+    columns = read_columns(arguments.columns) if arguments.columns else None
+    settings = ImportSettings(RowSettings(checks=checks, columns=columns))
+    result = import_path(context.store, Path(arguments.file), settings)
+    num_accepted = _accept_unflagged(context, checks) if arguments.accept else 0
+    lines = [
         f"{result.num_rows} rows: {result.num_new} new examples ({result.num_flagged} flagged, "
-        f"{result.num_repaired} repaired), {result.num_known} known, {result.num_rejected} rejected"
+        f"{result.num_repaired} repaired, {result.num_similar} like others), "
+        f"{result.num_known} known, {result.num_rejected} rejected"
         f"{f', see {result.rejects_path}' if result.rejects_path else ''}. "
         f"{num_accepted} accepted."
-    )
-    say_result(context, arguments, asdict(result) | {"num_accepted": num_accepted}, sentence)
+    ]
+    lines += [f"{f.severity}: {f.name}: {f.evidence}. {f.fix}" for f in result.set_flags]
+    value = asdict(result) | {"num_accepted": num_accepted}
+    say_result(context, arguments, value, "\n".join(lines))
     return EXIT_OK
 
 
-def _accept_unflagged(context: Context) -> int:
+def _with_answer_format(context: Context, arguments: Namespace) -> Settings:
+    """The settings, once the flag agrees with them: a project has one answer format."""
+    settings, wanted = context.settings, arguments.answer_format
+    if wanted and wanted != settings.answer_format:
+        raise FormatError(
+            "other_answer_format",
+            f"The running application has answer_format = {settings.answer_format}. Start it "
+            f"with --answer-format {wanted}, then import again.",
+        )
+    return settings
+
+
+def _accept_unflagged(context: Context, checks: CheckSettings) -> int:
+    store, curator = context.store, "command line"
     pending = ExampleFilter(state="pending", source="import")
-    ids = [item.example_id for item in context.store.iter_examples(pending) if not item.flags]
+    ids = [item.example_id for item in store.iter_examples(pending) if not item.flags]
     return sum(
-        accept_examples(context.store, ids[at : at + _PAGE], curator="command line").num_changed
+        accept_examples(store, ids[at : at + _PAGE], curator=curator, settings=checks).num_changed
         for at in range(0, len(ids), _PAGE)
     )
 

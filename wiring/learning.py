@@ -13,12 +13,14 @@ from chatbot.engines.base import AdapterRef
 from chatbot.ui.parts import Blocker
 from feedback_store.records import ExampleFilter
 from feedback_store.store import Store
+from finetune.checks import DEFAULT_CHECKS, CheckSettings
 from finetune.curate import collect_feedback
 from finetune.evaluate import EvaluationSettings, Serving
 from finetune.loop import LoopSettings, Outcome, retrain
 from finetune.progress import Control, LoopProgress
 from finetune.recipe import list_recipes, load_recipe
 from finetune.registry import locate_version, production_version
+from finetune.set_checks import refresh_new_feedback
 from finetune.swap import Promotion, Reconciled, promote_live, reconcile, roll_back_live
 
 logger = logging.getLogger(__name__)
@@ -41,6 +43,7 @@ class LearningSettings:
     auto_promote: bool = True
     tracking: Literal["off", "offline", "online"] = "off"  # Weights & Biases
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    checks: CheckSettings = DEFAULT_CHECKS
 
 
 def count_accepted(store: Store) -> int:
@@ -201,5 +204,8 @@ class LearningSide:
         return lines[-num_lines:]
 
     def collect(self) -> int:
-        """New feedback becomes pending examples."""
-        return collect_feedback(self._store).num_new
+        """New feedback becomes pending examples, with what is doubtful about them."""
+        result = collect_feedback(self._store, settings=self._settings.checks)
+        if result.num_new:
+            refresh_new_feedback(self._store, self._settings.checks)
+        return result.num_new

@@ -15,6 +15,7 @@ from finetune.adapter_folder import RegistryError
 from finetune.evaluate import EvaluationSettings
 from finetune.runs import recover_runs
 from settings import Settings
+from wiring.checks import make_checks
 from wiring.engines import build_engine, name_base
 from wiring.learning import LearningSettings, LearningSide
 from wiring.serving import EngineServing
@@ -40,7 +41,11 @@ class Runtime:
             self.engine, asyncio.get_running_loop(), name_base(settings.model)
         )
         self.learning = LearningSide(
-            store, settings.data_dir, self.serving, _learning_settings(settings), self.is_settled
+            store,
+            settings.data_dir,
+            self.serving,
+            _learning_settings(settings, base),
+            self.is_settled,
         )
         self._settled = asyncio.Event()
         self._keepers: list[asyncio.Task[None]] = []
@@ -115,12 +120,13 @@ class Runtime:
             await asyncio.sleep(DAY_S)
 
 
-def _learning_settings(settings: Settings) -> LearningSettings:
+def _learning_settings(settings: Settings, base: BaseModel) -> LearningSettings:
     return LearningSettings(
         recipe=settings.recipe,
         min_examples=settings.min_examples,
         auto_promote=settings.auto_promote,
         tracking=settings.wandb,
+        checks=make_checks(settings, base),
         evaluation=EvaluationSettings(
             num_cases=settings.num_cases,
             max_tokens=settings.max_tokens,

@@ -27,6 +27,7 @@ from chatbot.ui.layout import mount
 from chatbot.ui.parts import Parts, UiSettings
 from feedback_store.store import Store
 from settings import Settings, SettingsError
+from wiring.checks import make_checks
 from wiring.commands import run_plain
 from wiring.context import Context
 from wiring.control import Say, build_control, make_token
@@ -91,6 +92,7 @@ class Application:
         self.store = store
         self.say = say
         self.runtime = Runtime(settings, store, base)
+        self.checks = make_checks(settings, base)
         self.chat = ChatService(
             store,
             self.runtime.engine,
@@ -134,6 +136,7 @@ class Application:
                 login_path="/studio/login",
                 has_login=self.identity.settings.is_login_required,
             ),
+            checks=self.checks,
         )
 
     def _identify(self, request: Request) -> tuple[str, bool]:

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from chatbot.engines.base import EngineStatus
 from chatbot.service import ChatService
 from feedback_store.store import Store
+from finetune.checks import DEFAULT_CHECKS, CheckSettings
 
 if TYPE_CHECKING:
     from finetune.progress import LoopProgress
@@ -105,3 +106,4 @@ class Parts:
     learning: Learning
     identify: Callable[[Request], tuple[str, bool]]
     settings: UiSettings = field(default_factory=UiSettings)
+    checks: CheckSettings = DEFAULT_CHECKS  # what an example must be in this project

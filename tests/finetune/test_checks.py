@@ -1,10 +1,13 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from chatbot.recommendation import Challenge, Recommendation, canonical, to_text
+from finetune.chat_template import ChatTokenizer
 from finetune.checks import CheckSettings, check_example, describe_format
 from tests.finetune.examples import ANSWER, make_example, make_messages
+from tests.finetune.test_token_view import make_model_dir
 
 TEXT_TASK = CheckSettings(answer_format="text")
 
@@ -96,12 +99,28 @@ def test_errors_come_first() -> None:
     assert [severity for _, severity in flags_of(answer)] == ["error", "warning"]
 
 
-def test_a_row_longer_than_max_length_is_flagged_with_the_real_tokenizer() -> None:
-    settings = CheckSettings(max_length=10, count_tokens=len)
-    flags = check_example(make_example(), settings)
-    assert [flag.name for flag in flags] == ["too_many_tokens"]
-    assert "10" in flags[0].fix
-    assert check_example(make_example(), CheckSettings(max_length=9_999, count_tokens=len)) == ()
+def test_a_row_longer_than_max_length_is_flagged_with_the_real_tokenizer(tmp_path: Path) -> None:
+    folder = make_model_dir(tmp_path)
+    [flag] = check_example(make_example(), CheckSettings(max_length=10, model_dir=folder))
+    whole = [*make_example().messages, {"role": "assistant", "content": make_example().completion}]
+    num_tokens = ChatTokenizer(folder).count_tokens(whole)
+    assert (flag.name, flag.severity) == ("too_many_tokens", "error")
+    assert flag.params == {"num": num_tokens, "limit": 10}
+    exact = CheckSettings(max_length=num_tokens, model_dir=folder)
+    assert check_example(make_example(), exact) == ()
+    one_less = CheckSettings(max_length=num_tokens - 1, model_dir=folder)
+    assert [flag.name for flag in check_example(make_example(), one_less)] == ["too_many_tokens"]
+
+
+def test_without_a_usable_tokenizer_the_length_in_tokens_is_not_checked(tmp_path: Path) -> None:
+    settings = CheckSettings(max_length=1, model_dir=tmp_path)
+    assert check_example(make_example(), settings) == ()
+
+
+def test_messages_that_the_template_refuses_are_flagged(tmp_path: Path) -> None:
+    folder = make_model_dir(tmp_path, template="{{ raise_exception('Roles must alternate.') }}")
+    [flag] = check_example(make_example(), CheckSettings(max_length=1, model_dir=folder))
+    assert (flag.name, "Roles must alternate." in flag.evidence) == ("template_refused", True)
 
 
 def test_a_text_task_is_checked_for_what_concerns_any_text() -> None:

@@ -19,6 +19,7 @@ from finetune.source_files import FormatError
 from tests.finetune.examples import ANSWER, BETTER, numbered_answer
 
 HERE = ImportSettings(num_workers=0)
+ROWS_ONLY = ImportSettings(num_workers=0, check_set=False)
 TEXTS = ImportSettings(RowSettings(checks=CheckSettings(answer_format="text")), num_workers=0)
 
 
@@ -68,7 +69,7 @@ def test_mixed_formats_come_in_as_one(store: Store, tmp_path: Path) -> None:
         json.dumps({"recommend": answer, "challenges": []}),
     ]
     rows = [alpaca(number, shape) for number, shape in enumerate(shapes)]
-    result = import_path(store, write_jsonl(tmp_path / "a.jsonl", rows), HERE)
+    result = import_path(store, write_jsonl(tmp_path / "a.jsonl", rows), ROWS_ONLY)
     assert (result.num_new, result.num_repaired, result.num_flagged) == (6, 5, 0)
     assert {example.completion for example in store.iter_examples()} == {answer}
     originals = [example.original_text for example in store.iter_examples()]
@@ -80,6 +81,15 @@ def test_what_is_not_certain_comes_in_flagged(store: Store, tmp_path: Path) -> N
     assert import_path(store, write_jsonl(tmp_path / "a.jsonl", [row]), HERE).num_flagged == 1
     example = store.find_examples(ExampleFilter(flag="not_an_answer")).items[0]
     assert example.completion == "텀블러를 쓰면 좋겠어요."
+
+
+def test_near_duplicates_are_flagged_and_the_set_is_described(store: Store, tmp_path: Path) -> None:
+    rows = [alpaca(1), alpaca(2, canonical(numbered_answer(1)).replace("봐요", "봐요!"))]
+    result = import_path(store, write_jsonl(tmp_path / "a.jsonl", rows), HERE)
+    assert "too_few_examples" in [flag.name for flag in result.set_flags]
+    assert result.num_similar == 1
+    [example] = store.find_examples(ExampleFilter(flag="near_duplicate")).items
+    assert example.flags[0]["params"] == {"other": 1}
 
 
 def test_a_text_task_needs_no_recommendation(store: Store, tmp_path: Path) -> None:
@@ -136,7 +146,11 @@ def test_progress_is_told(store: Store, tmp_path: Path) -> None:
     told: list[ImportProgress] = []
     path = write_jsonl(tmp_path / "a.jsonl", [alpaca(n) for n in range(600)])
     import_path(store, path, HERE, on_progress=told.append)
-    assert [progress.num_rows for progress in told] == [500, 600]
+    assert [(p.num_rows, p.is_comparing) for p in told] == [
+        (500, False),
+        (600, False),
+        (600, True),
+    ]
 
 
 def test_workers_make_the_same_examples_in_the_same_order(
@@ -144,7 +158,7 @@ def test_workers_make_the_same_examples_in_the_same_order(
 ) -> None:
     monkeypatch.setattr(formats, "_MIN_ROWS_FOR_WORKERS", 500)
     path = write_jsonl(tmp_path / "a.jsonl", [alpaca(number) for number in range(1_200)])
-    result = import_path(store, path, ImportSettings(num_workers=1))
+    result = import_path(store, path, ImportSettings(num_workers=1, check_set=False))
     assert (result.num_rows, result.num_new) == (1_200, 1_200)
     completions = [example.completion for example in store.iter_examples()]
     assert completions == [canonical(numbered_answer(number)) for number in range(1_200)]
@@ -181,7 +195,7 @@ def test_every_row_is_accounted_for(store: Store, tmp_path: Path, lines: list[st
     if num_rows == 0:
         return
     before = store.count_examples(ExampleFilter(purpose=None))
-    result = import_path(store, path, HERE)
+    result = import_path(store, path, ROWS_ONLY)
     assert result.num_rows == num_rows
     assert result.num_rows == result.num_new + result.num_known + result.num_rejected
     assert store.count_examples(ExampleFilter(purpose=None)) == before + result.num_new

@@ -108,6 +108,13 @@ def test_near_duplicates_name_their_twin() -> None:
     assert (flag.name, flag.evidence) == ("near_duplicate", "nearly the same as example 3")
 
 
+def test_of_two_copies_the_one_that_still_waits_is_flagged() -> None:
+    twin = stored(70, completion=canonical(answer(3)), category=stored(3).category)
+    accepted = replace(twin, state="accepted")
+    flags = check_examples([*map(stored, range(60)), accepted]).row_flags
+    assert {example_id: flag.params for example_id, flag in flags.items()} == {3: {"other": 70}}
+
+
 def test_the_answer_to_another_category_is_parroting() -> None:
     parrot = stored(70, completion=canonical(answer(3)), category="VEGAN")
     assert stored(3).category != "VEGAN"
