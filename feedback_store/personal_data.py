@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -57,8 +58,10 @@ def find_personal_data(text: str) -> list[PersonalData]:
     ]
 
 
-def _plain(text: str) -> tuple[str, list[int]]:
+def _plain(text: str) -> tuple[str, Sequence[int]]:
     """NFKC without invisible characters, and for each character where it came from."""
+    if unicodedata.is_normalized("NFKC", text) and not _INVISIBLE.search(text):
+        return text, range(len(text))  # as nearly every text is: nothing to fold
     plain: list[str] = []
     origins: list[int] = []
     for position, char in enumerate(text):

@@ -247,12 +247,13 @@ def _read_answer(completion: str) -> tuple[Recommendation | None, tuple[Flag, ..
 
 
 def check_example(
-    example: NewExample, settings: CheckSettings = DEFAULT_CHECKS
+    example: NewExample,
+    settings: CheckSettings = DEFAULT_CHECKS,
+    answer: Recommendation | None = None,
 ) -> tuple[Flag, ...]:
-    """All flags of one example, errors first."""
-    answer: Recommendation | None = None
+    """All flags of one example, errors first. answer: what the completion is known to say."""
     flags: list[Flag] = []
-    if settings.answer_format == "recommendation":
+    if settings.answer_format == "recommendation" and answer is None:
         answer, format_flags = _read_answer(example.completion)
         flags += format_flags
         if answer is None:

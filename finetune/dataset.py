@@ -122,7 +122,7 @@ def _write_rows(
         is_kept = _hash_number(example.conversation_id) in kept
         is_held = is_kept or is_validation(example.conversation_id, settings.validation_share)
         split = "validation" if is_held else "train"
-        redacted = redact_example(example)
+        redacted = redact_example(example, with_original=False)
         tally.num_redacted += redacted is not example
         example = redacted
         files[split].write(to_row(example))

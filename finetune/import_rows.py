@@ -14,7 +14,7 @@ from feedback_store.records import NewExample
 from finetune.checks import DEFAULT_CHECKS, CheckSettings, check_example
 from finetune.encodings import undo_misdecoding
 from finetune.hygiene import find_personal, mask_personal
-from finetune.repair import repair
+from finetune.repair import Repaired, repair
 from finetune.row_mapping import ColumnMapping, Messages, RowError, RowParts, map_row
 from finetune.source_files import SourceRow
 
@@ -77,12 +77,12 @@ def _mask_prompt(messages: Messages) -> Messages:
     return tuple({**m, "content": mask_personal(m["content"])} for m in messages)
 
 
-def _read_answer(answer: str) -> tuple[str, tuple[str, ...]]:
+def _read_answer(answer: str) -> tuple[str, Repaired]:
     """The canonical answer and what was repaired; the text itself where that is not certain."""
     repaired = repair(answer)
     if repaired.recommendation is None:
-        return answer.strip(), ()
-    return canonical(repaired.recommendation), repaired.repairs
+        return answer.strip(), repaired
+    return canonical(repaired.recommendation), repaired
 
 
 def make_example(parts: RowParts, source: str, checks: CheckSettings) -> NewExample:
@@ -91,15 +91,16 @@ def make_example(parts: RowParts, source: str, checks: CheckSettings) -> NewExam
     repairs = ["encoding"] if (answer, messages) != (parts.answer, parts.messages) else []
     completion = answer.strip()
     rejected = undo_misdecoding(parts.rejected).strip() if parts.rejected else None
+    read = Repaired(None)
     masked = _mask_prompt(messages)
     if masked != messages:
         messages = masked
         repairs.append("masked_prompt")
     if checks.answer_format == "recommendation":
-        completion, names = _read_answer(answer)
+        completion, read = _read_answer(answer)
         messages = _complete_prompt(messages, detect_lang(completion))
         rejected = _read_answer(rejected)[0] if rejected else None
-        repairs += names
+        repairs += read.repairs if read.recommendation else ()
     example = NewExample(
         source="import",
         messages=messages,
@@ -114,7 +115,8 @@ def make_example(parts: RowParts, source: str, checks: CheckSettings) -> NewExam
         repairs=tuple(repairs),
         rejected=rejected,
     )
-    return replace(example, flags=tuple(f.to_dict() for f in check_example(example, checks)))
+    flags = check_example(example, checks, read.recommendation)
+    return replace(example, flags=tuple(flag.to_dict() for flag in flags)) if flags else example
 
 
 def _excerpt(value: Any) -> str:

@@ -56,15 +56,18 @@ def redact_answer(text: str) -> str:
     return text if redacted == answer else canonical(redacted)
 
 
-def redact_example(example: Row) -> Row:
-    """The example likewise: prompt, answer, and the worse answer of a pair."""
+def redact_example(example: Row, *, with_original: bool = True) -> Row:
+    """The example likewise: prompt, answer, and the worse answer of a pair. The original text
+    is of no account where only a training row is made of it.
+    """
     changed = replace(
         example,
         messages=redact_messages(example.messages),
         completion=redact_answer(example.completion),
-        original_text=redact_answer(example.original_text),
         rejected=redact_answer(example.rejected) if example.rejected else example.rejected,
     )
+    if with_original:
+        changed = replace(changed, original_text=redact_answer(example.original_text))
     if changed == example:
         return example
     return replace(changed, repairs=tuple(sorted({*example.repairs, "redacted"})))

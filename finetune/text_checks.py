@@ -94,7 +94,7 @@ def find_escape(texts: tuple[str, ...]) -> str | None:
 def _may_loop(text: str) -> bool:
     """Whether a triple of letters comes three times, as it does where a piece comes four times."""
     num_triples = len(text) - 2
-    if num_triples - len(set(zip(text, text[1:], text[2:], strict=False))) < 4:
+    if num_triples < 5 or num_triples - len(set(zip(text, text[1:], text[2:], strict=False))) < 4:
         return False
     return max(Counter(zip(text, text[1:], text[2:], strict=False)).values()) >= 3
 
@@ -103,8 +103,10 @@ def find_loop(texts: tuple[str, ...]) -> str | None:
     """The same piece four times in a row, one character seven times, or a sentence three times."""
     if found := _search(_LOOP, tuple(filter(_may_loop, texts))):
         return found
-    sentences = [part.strip() for text in texts for part in _SENTENCE_END.split(text)]
-    for sentence, count in Counter(part for part in sentences if len(part) > 7).items():
+    sentences = [part for text in texts for part in _SENTENCE_END.split(text) if len(part) > 7]
+    if len(set(sentences)) > len(sentences) - 2:
+        return None
+    for sentence, count in Counter(part.strip() for part in sentences).items():
         if count > 2:
             return sentence[:_EVIDENCE_CHARS]
     return None

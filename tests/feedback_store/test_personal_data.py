@@ -82,5 +82,5 @@ def test_text_without_a_sign_is_never_handed_on() -> None:
 def test_every_character_of_the_plain_text_has_its_origin(text: str) -> None:
     plain, origins = _plain(text)
     assert len(plain) == len(origins)
-    assert origins == sorted(origins)
+    assert list(origins) == sorted(origins)
     assert all(0 <= origin < len(text) for origin in origins)
