@@ -96,16 +96,16 @@ def decide_example(connection: Connection, example_id: int, changes: dict[str, A
     return True
 
 
-def undo_decision(connection: Connection, example_id: int) -> bool:
-    """Back to what stood there before the last decision."""
+def undo_decision(connection: Connection, example_id: int, decided_by: str | None = None) -> bool:
+    """Back to what stood there before the last decision; of decided_by only, where given."""
     last = fetch_one(
         connection,
-        "SELECT decision_id, before FROM decisions WHERE example_id = ? "
+        "SELECT decision_id, decided_by, before FROM decisions WHERE example_id = ? "
         "ORDER BY decision_id DESC LIMIT 1",
         (example_id,),
     )
     row = _row(connection, example_id)
-    if last is None or row is None:
+    if last is None or row is None or decided_by not in (None, last["decided_by"]):
         return False
     _change(connection, row, json.loads(last["before"]))
     connection.execute("DELETE FROM decisions WHERE decision_id = ?", (last["decision_id"],))
@@ -172,23 +172,56 @@ def claim_example(
     lease_s: float,
 ) -> Example | None:
     """The next example that nobody else holds, liked ones first; it is then held for lease_s."""
-    at = time.time()
-    held = fetch_all(
-        connection,
-        "SELECT example_id FROM examples WHERE claimed_until > ? AND claimed_by <> ?",
-        (at, curator),
-    )
-    unwanted = {row[0] for row in held}.union(skip)
+    unwanted = held_by_others(connection, curator).union(skip)
     example_id = claimable_id(connection, filter_, unwanted)
     if example_id is None:
         return None
+    return _hold(connection, example_id, curator, lease_s)
+
+
+def hold_example(
+    connection: Connection, example_id: int, curator: str, lease_s: float
+) -> Example | None:
+    """This very example, held from now on; None where it is gone or another curator holds it."""
+    if example_id in held_by_others(connection, curator):
+        return None
+    return _hold(connection, example_id, curator, lease_s)
+
+
+def held_by_others(connection: Connection, curator: str) -> set[int]:
+    """The examples that other curators hold now."""
+    rows = fetch_all(
+        connection,
+        "SELECT example_id FROM examples WHERE claimed_until > ? AND claimed_by <> ?",
+        (time.time(), curator),
+    )
+    return {row[0] for row in rows}
+
+
+def _hold(connection: Connection, example_id: int, curator: str, lease_s: float) -> Example | None:
     connection.execute(
         "UPDATE examples SET claimed_by = ?, claimed_until = ? WHERE example_id = ?",
-        (curator, at + lease_s, example_id),
+        (curator, time.time() + lease_s, example_id),
     )
-    row = _row(connection, example_id)
-    assert row is not None
-    return from_row(Example, row)
+    return get_example(connection, example_id)
+
+
+def count_accepted_since(connection: Connection, at: str, limit: int) -> int:
+    """How many examples were accepted after that time and still are; counts no further than limit.
+
+    Walks the decisions back from the newest, so that it costs what is new and not what there is.
+    """
+    found: set[int] = set()
+    newest_first = connection.execute(
+        "SELECT d.example_id, d.decided_at, e.state, e.purpose FROM decisions AS d "
+        "JOIN examples AS e USING (example_id) ORDER BY d.decision_id DESC"
+    )
+    for example_id, decided_at, state, purpose in newest_first:
+        if decided_at <= at or len(found) == limit:
+            break
+        if (state, purpose) == ("accepted", "train"):
+            found.add(example_id)
+    return len(found)
 
 
 def release_example(connection: Connection, example_id: int, curator: str) -> None:

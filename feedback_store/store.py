@@ -237,9 +237,11 @@ class Store:
         changes |= {name: value for name, value in fixed.items() if value is not None}
         return self._db.write_each(examples.decide_example, example_ids, changes)
 
-    def undo_decision(self, example_ids: Iterable[int]) -> int:
-        """Back to what stood there before the last decision; the number that changed."""
-        return self._db.write_each(examples.undo_decision, example_ids)
+    def undo_decision(self, example_ids: Iterable[int], *, decided_by: str | None = None) -> int:
+        """Back to what stood there before the last decision, where decided_by (None: anyone) took
+        it; the number that changed.
+        """
+        return self._db.write_each(examples.undo_decision, example_ids, decided_by)
 
     def claim_example(
         self,
@@ -251,6 +253,20 @@ class Store:
     ) -> Example | None:
         """The next example that no other curator holds, held for this one from now on."""
         return self._db.write(examples.claim_example, filter, curator, skip, lease_s)
+
+    def hold_example(
+        self, example_id: int, *, curator: str, lease_s: float = 300
+    ) -> Example | None:
+        """This very example, held from now on; None where it is gone or another holds it."""
+        return self._db.write(examples.hold_example, example_id, curator, lease_s)
+
+    def held_by_others(self, curator: str) -> set[int]:
+        """The examples that other curators hold now."""
+        return self._db.read(examples.held_by_others, curator)
+
+    def count_accepted_since(self, at: str, *, limit: int) -> int:
+        """How many examples were accepted after that time; counts no further than limit."""
+        return self._db.read(examples.count_accepted_since, at, limit)
 
     def release_example(self, example_id: int, curator: str) -> None:
         """Give an example that the curator holds free for others."""

@@ -281,9 +281,11 @@ def _read_fix(text: str, settings: CheckSettings) -> str:
     return canonical(repaired.recommendation)
 
 
-def undo_decision(store: Store, example_ids: Iterable[int]) -> Decision:
-    """Back to what stood there before the last decision."""
-    return Decision(store.undo_decision(example_ids))
+def undo_decision(
+    store: Store, example_ids: Iterable[int], *, curator: str | None = None
+) -> Decision:
+    """Back to what stood there before the last decision, where it was this curator's."""
+    return Decision(store.undo_decision(example_ids, decided_by=curator))
 
 
 def recheck(

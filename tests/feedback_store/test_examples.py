@@ -1,5 +1,7 @@
 """Deciding on examples: accept, fix, exclude, undo, and holding one while deciding."""
 
+import time
+
 import pytest
 
 from feedback_store.errors import StoreError
@@ -115,3 +117,37 @@ def test_a_large_decision_is_made_whole(store: Store) -> None:
     ids = _add(store, *(str(number) for number in range(250)))
     assert store.decide_examples(iter(ids), state="accepted", decided_by="bob") == 250
     assert store.count_examples(ExampleFilter(state="accepted")) == 250
+
+
+def test_one_example_is_held_unless_another_curator_has_it(store: Store) -> None:
+    first, second = _add(store, "a", "b")
+    assert store.hold_example(first, curator="ann") == store.get_example(first)
+    assert store.hold_example(first, curator="bob") is None
+    assert store.hold_example(99, curator="bob") is None
+    assert store.held_by_others("bob") == {first}
+    assert store.held_by_others("ann") == set()
+    store.hold_example(second, curator="ann", lease_s=-1)
+    assert store.hold_example(second, curator="bob")
+
+
+def test_a_curator_undoes_only_what_they_decided(store: Store) -> None:
+    (example_id,) = _add(store, "a")
+    store.decide_examples([example_id], state="accepted", decided_by="ann")
+    store.decide_examples([example_id], state="excluded", decided_by="bob")
+    assert store.undo_decision([example_id], decided_by="ann") == 0
+    assert store.undo_decision([example_id], decided_by="bob") == 1
+    assert store.undo_decision([example_id], decided_by="ann") == 1
+
+
+def test_what_was_accepted_since_is_counted_from_the_newest(store: Store) -> None:
+    ids = _add(store, *"abcde")
+    store.decide_examples(ids[:2], state="accepted", decided_by="ann")
+    before = store.get_example(ids[1])
+    assert before
+    at = before.decided_at or ""
+    time.sleep(0.002)
+    store.decide_examples(ids[2:], state="accepted", decided_by="ann")
+    store.decide_examples(ids[4:], state="excluded", decided_by="ann")
+    assert store.count_accepted_since(at, limit=99) == 2
+    assert store.count_accepted_since(at, limit=1) == 1
+    assert store.count_accepted_since("", limit=99) == 4

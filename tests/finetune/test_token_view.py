@@ -2,13 +2,16 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from tokenizers.decoders import ByteLevel as ByteLevelDecoder
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 
+from chatbot.base_models import STARTER_DIR
 from chatbot.recommendation import canonical
-from finetune.chat_template import ChatTokenizer, TokenizerError
+from finetune.chat_template import ChatTokenizer, TokenizerError, find_tokenizer
 from finetune.token_view import show_tokens
 from tests.finetune.examples import ANSWER, make_messages
 
@@ -105,8 +108,17 @@ def test_the_template_may_stand_in_the_config(tmp_path: Path) -> None:
     assert rendered == "<|user|>가</s>"
 
 
-def test_tokens_are_counted(tokenizer: ChatTokenizer) -> None:
-    assert tokenizer.count_tokens("가나") == 6
+def test_tokens_are_counted_in_the_template(tokenizer: ChatTokenizer) -> None:
+    messages = [{"role": "user", "content": "가나"}]
+    assert tokenizer.count_tokens(messages) == len(tokenizer.encode(tokenizer.render(messages)))
+
+
+@given(texts=st.lists(st.text(max_size=80), min_size=1, max_size=3))
+def test_the_cheap_bound_is_never_below_the_count(texts: list[str]) -> None:
+    messages = [*make_messages()[:1], *({"role": "user", "content": text} for text in texts)]
+    starter = find_tokenizer(STARTER_DIR)
+    assert starter
+    assert starter.count_tokens(messages) <= starter.count_at_most(messages)
 
 
 @pytest.mark.slow

@@ -1,0 +1,45 @@
+"""How many more accepted examples until a retrain is worth it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from feedback_store.records import ExampleFilter
+from feedback_store.store import Store
+
+# A gate of some hundred questions does not see what fewer new rows teach.
+MIN_NEW: Final = 20
+MIN_NEW_SHARE: Final = 0.10  # of what the last version learned
+
+
+@dataclass(frozen=True)
+class RetrainGoal:
+    """num_new: accepted since the last training (counted up to need); need: how many of them make
+    a retrain worth it. Before the first training everything accepted is new.
+    """
+
+    num_new: int
+    need: int
+    is_first: bool
+
+    @property
+    def missing(self) -> int:
+        """How many are still wanted."""
+        return max(0, self.need - self.num_new)
+
+
+def find_goal(store: Store, min_examples: int) -> RetrainGoal:
+    """Where the next retrain stands; min_examples is what the very first one needs."""
+    adapters = store.list_adapters()
+    learned = (
+        store.get_dataset(adapters[0].dataset_id) if adapters and adapters[0].dataset_id else None
+    )
+    if learned is None:
+        return RetrainGoal(
+            store.count_examples(ExampleFilter(state="accepted")), min_examples, True
+        )
+    need = max(MIN_NEW, math.ceil(MIN_NEW_SHARE * (learned.num_train + learned.num_validation)))
+    num_new = store.count_accepted_since(learned.created_at, limit=need)
+    return RetrainGoal(num_new, need, is_first=False)
