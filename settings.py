@@ -7,6 +7,8 @@ part gets its own frozen settings object from the wiring; nothing else reads the
 from __future__ import annotations
 
 import argparse
+import ipaddress
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
@@ -15,6 +17,7 @@ from typing import Any, Final, Literal
 
 ROOT: Final = Path(__file__).resolve().parent
 PREFIX: Final = "ECOLOOP_"
+_SECRETS: Final = ("admin_password", "curator_password")  # no flags: every user sees those in ps
 
 
 class SettingsError(ValueError):
@@ -39,6 +42,15 @@ class Settings:
     )
     admin_password: str = _setting(
         "server", "", "password of the studio; when shared and empty, one is made and printed"
+    )
+    curator_password: str = _setting(
+        "server", "", "password of curators, who curate but neither train nor promote"
+    )
+    trusted_proxies: tuple[str, ...] = _setting(
+        "server",
+        (),
+        "addresses or networks of reverse proxies whose X-Forwarded headers count "
+        "(comma-separated); the studio then needs a password",
     )
     model: str = _setting(
         "model",
@@ -83,6 +95,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         _check_range("port", self.port, 1, 65_535)
+        _check_root_path(self.root_path)
+        _check_networks("trusted_proxies", self.trusted_proxies)
         _check_range("temperature", self.temperature, 0, 2)
         _check_range("top_p", self.top_p, 0.01, 1)
         _check_range("max_tokens", self.max_tokens, 16, 8192)
@@ -101,6 +115,23 @@ class Settings:
 def _check_range(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
         raise SettingsError(f"{name} is {value}; it must be between {low} and {high}.")
+
+
+def _check_root_path(path: str) -> None:
+    if path and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path):
+        raise SettingsError(
+            f"root_path is {path!r}; it must begin with a slash and end without one, such as /eco."
+        )
+
+
+def _check_networks(name: str, values: Sequence[str]) -> None:
+    for value in values:
+        try:
+            ipaddress.ip_network(value, strict=False)
+        except ValueError:
+            raise SettingsError(
+                f"{name} has {value!r}; give addresses or networks such as 127.0.0.1 or 10.0.0.0/8."
+            ) from None
 
 
 def _default(entry: Field[Any]) -> Any:
@@ -168,7 +199,7 @@ def read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 def add_flags(parser: argparse.ArgumentParser, *names: str) -> None:
     """One flag for each named field (all when none is named), with its default in the help."""
     for entry in fields(Settings):
-        if (names and entry.name not in names) or entry.name == "admin_password":
+        if (names and entry.name not in names) or entry.name in _SECRETS:
             continue
         flag = "--" + entry.name.replace("_", "-")
         default = _default(entry)

@@ -122,7 +122,7 @@ def build_app(service: ChatService, identity: Identity, with_page: bool) -> Fast
                 store=service.store,
                 engine_status=service.engine.status,
                 learning=NoLearning(),  # type: ignore[arg-type]
-                identify=lambda request: (identity.person_of(request) or "", False),
+                identify=lambda request: (identity.person_of(request) or "", None),
             ),
         )
     install_guards(app, identity)

@@ -4,6 +4,7 @@ person cookie, the studio's door, and the greatest body.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
@@ -16,10 +17,12 @@ from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from chatbot.full_house import FullHouse
 from chatbot.identity import PERSON_COOKIE, Identity
+from chatbot.route_path import is_studio, route_path
 
 API_PREFIX: Final = "/ai/"
-STUDIO_PREFIX: Final = "/studio"
+UPLOAD_PATH: Final = "/studio/gradio_api/upload"
 _OPEN_STUDIO_PATHS: Final = ("/studio/login", "/studio/logout")
 _YEAR_S: Final = 365 * 24 * 3600
 
@@ -53,31 +56,30 @@ class GuardSettings:
     """How much may be sent, and from which other pages the API may be called."""
 
     cors_origins: tuple[str, ...] = ()  # "*" for any
-    max_form_body: int = 64 * 1024  # bytes, of the login
-    max_page_body: int = 1024 * 1024
-    max_studio_body: int = 512 * 1024 * 1024  # imports of examples
+    max_body: int = 64 * 1024  # bytes, of everything that strangers send
+    max_studio_body: int = 1024 * 1024
+    max_upload: int = 512 * 1024 * 1024  # examples to import, in the studio
 
 
-def install_guards(app: FastAPI, identity: Identity, settings: GuardSettings | None = None) -> None:
-    """Put all guards before the routes of the app; the last one added is the first one asked."""
+def install_guards(
+    app: FastAPI,
+    identity: Identity,
+    settings: GuardSettings | None = None,
+    is_full: Callable[[], bool] | None = None,
+) -> None:
+    """Put all guards before the routes of the app; the last one added is the first one asked.
+
+    is_full: whether no further answer may begin now.
+    """
     settings = settings or GuardSettings()
     app.add_middleware(StudioDoor, identity=identity)
     app.add_middleware(PersonCookie, identity=identity)
     app.add_middleware(BodyLimits, settings=settings)
+    if is_full:
+        app.add_middleware(FullHouse, is_full=is_full)
     if settings.cors_origins:
         app.add_middleware(ApiCors, origins=settings.cors_origins)
     app.add_middleware(SecurityHeaders)
-
-
-def route_path(scope: Scope) -> str:
-    """The path below root_path, whether or not the proxy in front took that off."""
-    path, root = str(scope["path"]), str(scope.get("root_path", "")).rstrip("/")
-    return path[len(root) :] if root and path.startswith(root + "/") else path
-
-
-def is_studio(path: str) -> bool:
-    """Whether the path belongs to the studio."""
-    return path == STUDIO_PREFIX or path.startswith(STUDIO_PREFIX + "/")
 
 
 class SecurityHeaders:
@@ -129,21 +131,21 @@ class BodyLimits:
 
     def __init__(self, app: ASGIApp, settings: GuardSettings) -> None:
         self.app = app
-        self.for_form = RequestBodyLimitMiddleware(app, settings.max_form_body)
-        self.for_page = RequestBodyLimitMiddleware(app, settings.max_page_body)
+        self.for_all = RequestBodyLimitMiddleware(app, settings.max_body)
         self.for_studio = RequestBodyLimitMiddleware(app, settings.max_studio_body)
+        self.for_upload = RequestBodyLimitMiddleware(app, settings.max_upload)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request through."""
         path = route_path(scope) if scope["type"] == "http" else API_PREFIX
-        limited: ASGIApp
+        await self._choose(path)(scope, receive, send)
+
+    def _choose(self, path: str) -> ASGIApp:
         if path.startswith(API_PREFIX):
-            limited = self.app
-        elif path in _OPEN_STUDIO_PATHS:
-            limited = self.for_form
-        else:
-            limited = self.for_studio if is_studio(path) else self.for_page
-        await limited(scope, receive, send)
+            return self.app
+        if not is_studio(path) or path in _OPEN_STUDIO_PATHS:
+            return self.for_all
+        return self.for_upload if path == UPLOAD_PATH else self.for_studio
 
 
 class PersonCookie:

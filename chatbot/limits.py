@@ -27,6 +27,12 @@ class LimitSettings:
                 raise ValueError(f"{entry.name} must be 1 or more.")
 
 
+def describe_busy() -> ChatError:
+    """What somebody is told while every place is taken."""
+    sentence = "As many answers as fit are being written right now. Try again in a moment."
+    return ChatError("busy", sentence, retry_after_s=5)
+
+
 class AnswerLimits:
     """Counts the answers that are being generated; forgets a person after a quiet minute."""
 
@@ -62,13 +68,13 @@ class AnswerLimits:
             if not self._running[person_id]:
                 del self._running[person_id]
 
+    def is_full(self) -> bool:
+        """Whether no more answers may begin now."""
+        return self.num_running >= self._settings.num_streams
+
     def _check_all(self) -> None:
-        if self.num_running >= self._settings.num_streams:
-            raise ChatError(
-                "busy",
-                f"{self.num_running} answers are being written right now. Try again in a moment.",
-                retry_after_s=5,
-            )
+        if self.is_full():
+            raise describe_busy()
 
     def _check_person(self, person_id: str, is_alongside: bool) -> None:
         if not is_alongside and self._running.get(person_id, 0) >= self._settings.num_at_once:

@@ -48,6 +48,8 @@ def test_lists_come_comma_separated_or_as_toml_lists(tmp_path):
         ("[server\n", ("not valid TOML",)),
         ('[model]\nengine = "magic"\n', ("engine", "magic", "vllm")),
         ("[server]\nport = 70000\n", ("port", "70000", "65535")),
+        ('[server]\nroot_path = "eco/"\n', ("root_path", "eco/", "/eco")),
+        ('[server]\ntrusted_proxies = ["nginx"]\n', ("trusted_proxies", "nginx", "10.0.0.0/8")),
     ],
 )
 def test_a_wrong_setting_is_named_in_a_sentence(toml, words, tmp_path):
@@ -87,5 +89,5 @@ def test_help_names_every_setting_but_the_password():
     text = parser.format_help()
     for entry in fields(Settings):
         flag = "--" + entry.name.replace("_", "-")
-        assert (flag in text) == (entry.name != "admin_password")
+        assert (flag in text) == (entry.name not in ("admin_password", "curator_password"))
     assert "default: 7860" in text

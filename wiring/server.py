@@ -20,7 +20,7 @@ from chatbot.api import build_api
 from chatbot.base_models import BaseModel
 from chatbot.engines.base import Sampling
 from chatbot.guards import GuardSettings, install_guards
-from chatbot.identity import AccessSettings, Identity, hash_password, load_secret
+from chatbot.identity import AccessSettings, Identity, Role, hash_password, load_secret
 from chatbot.login import build_login
 from chatbot.service import ChatService, ChatSettings
 from chatbot.ui.layout import mount
@@ -64,22 +64,34 @@ def _explain_bind(host: str, port: int, error: OSError) -> str:
 
 
 def is_reachable(settings: Settings) -> bool:
-    """Whether anyone but this machine can come."""
-    return settings.share or settings.host not in LOOPBACK
+    """Whether anyone but this machine can come, be it through a proxy."""
+    is_behind_proxy = bool(settings.trusted_proxies or settings.root_path)
+    return settings.share or settings.host not in LOOPBACK or is_behind_proxy
 
 
 def make_access(settings: Settings, say: Callable[[str], None]) -> AccessSettings:
     """Once reachable from outside the studio always has a password; one is made if none is set."""
-    if not is_reachable(settings) and not settings.admin_password:
+    is_set = bool(settings.admin_password or settings.curator_password)
+    if not is_reachable(settings) and not is_set:
         return AccessSettings()
     password = settings.admin_password
     if not password:
         password = secrets.token_urlsafe(9)
         say(f"Password of the studio, shown once: {password}")
+    if password == settings.curator_password:
+        raise SettingsError("curator_password must differ from admin_password.")
+    return AccessSettings(
+        is_login_required=True,
+        admin_password_hash=_hash("admin_password", password),
+        curator_password_hash=_hash("curator_password", settings.curator_password),
+    )
+
+
+def _hash(name: str, password: str) -> str | None:
     try:
-        return AccessSettings(is_login_required=True, admin_password_hash=hash_password(password))
+        return hash_password(password) if password else None
     except ValueError as error:
-        raise SettingsError(f"admin_password: {error}") from error
+        raise SettingsError(f"{name}: {error}") from error
 
 
 class Application:
@@ -117,7 +129,8 @@ class Application:
         app.include_router(build_login(self.identity))
         app.include_router(build_control(self.token, self._run_command))
         mount(app, self._parts())
-        install_guards(app, self.identity, GuardSettings(self.settings.cors_origins))
+        guards = GuardSettings(self.settings.cors_origins)
+        install_guards(app, self.identity, guards, self.chat.limits.is_full)
         return app
 
     def _parts(self) -> Parts:
@@ -139,9 +152,8 @@ class Application:
             checks=self.checks,
         )
 
-    def _identify(self, request: Request) -> tuple[str, bool]:
-        person_id = self.identity.person_of(request) or ""
-        return person_id, self.identity.role_of(request) == "admin"
+    def _identify(self, request: Request) -> tuple[str, Role | None]:
+        return self.identity.person_of(request) or "", self.identity.role_of(request)
 
     def _run_command(self, name: str, values: dict[str, Any], say: Say) -> int:
         context = Context(self.settings, self.store, say, lambda: self.runtime.learning)
@@ -174,14 +186,19 @@ async def serve(settings: Settings, say: Callable[[str], None]) -> None:
                 log_level="warning",
                 timeout_graceful_shutdown=10,
                 timeout_keep_alive=75,  # 5 s cut connections just before their next use
-                proxy_headers=False,
+                # Else the client's own X-Forwarded headers would count.
+                proxy_headers=bool(settings.trusted_proxies),
+                forwarded_allow_ips=list(settings.trusted_proxies),
                 server_header=False,
             )
         )
         url = f"http://{settings.host}:{settings.port}"
         local = f"http://127.0.0.1:{settings.port}" if settings.host == "0.0.0.0" else url
         store.describe_owner(url=local, control_token=application.token)
-        say(f"Open {local} in a browser. The engine warms up meanwhile.")
+        say(f"Open {local}{settings.root_path} in a browser. The engine warms up meanwhile.")
+        if application.identity.settings.is_login_required and not settings.admin_password:
+            token = application.identity.new_token()
+            say(f"Studio without the password, once: {local}/studio/login?token={token}")
         if settings.share:
             asyncio.get_running_loop().run_in_executor(None, share, settings.port, say)
         await server.serve(sockets=[listening])

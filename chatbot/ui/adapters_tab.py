@@ -11,7 +11,7 @@ from chatbot.ui.blocks import SHORT, event_data, html_part, tell
 from chatbot.ui.header import Header
 from chatbot.ui.i18n import t, translate_error
 from chatbot.ui.parts import Parts
-from chatbot.ui.people import Person, require_admin
+from chatbot.ui.people import Person, needs, require_admin
 from finetune.adapter_folder import RegistryError
 from finetune.registry import previous_version
 
@@ -36,10 +36,12 @@ class AdaptersTab:
         """Look whenever the tab is opened."""
         tab.select(self.on_look, outputs=self.outputs, **SHORT)
 
+    @needs("admin")
     def on_look(self, request: gr.Request) -> tuple[Any, ...]:
         """Where things stand now."""
         return self._show(require_admin(self.parts, request), request)
 
+    @needs("admin")
     def on_act(self, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
         """Promote, override or roll back."""
         person = require_admin(self.parts, request)

@@ -19,7 +19,7 @@ from chatbot.ui.i18n import t, translate_error
 from chatbot.ui.labels import label
 from chatbot.ui.live import LiveAnswer, LiveAnswers
 from chatbot.ui.parts import Parts
-from chatbot.ui.people import Person, require_admin, who
+from chatbot.ui.people import Person, needs, require_curator, who
 from feedback_store.records import Turn
 from feedback_store.text import MAX_MESSAGE
 
@@ -37,7 +37,7 @@ class Round:
 
 
 class ArenaTab:
-    """Builds the tab and answers its events. In the studio each of them asks for an admin."""
+    """Builds the tab and answers its events. In the studio each of them asks for a role."""
 
     def __init__(self, parts: Parts, *, is_studio: bool) -> None:
         self.parts = parts
@@ -86,10 +86,12 @@ class ArenaTab:
 
     # ---- events
 
+    @needs("chatter")
     async def on_select(self, state: Round, request: gr.Request) -> str:
         """What was open, with the standings of now."""
         return render_arena(await self._read(state, self._person(request)))
 
+    @needs("chatter")
     async def on_ask(
         self, text: str, state: Round, request: gr.Request
     ) -> AsyncIterator[dict[Any, Any]]:
@@ -124,6 +126,7 @@ class ArenaTab:
             self.ask: gr.update(interactive=True),
         }
 
+    @needs("chatter")
     async def on_vote(
         self, state: Round, event: gr.EventData, request: gr.Request
     ) -> dict[Any, Any]:
@@ -142,7 +145,7 @@ class ArenaTab:
     # ---- inside
 
     def _person(self, request: gr.Request) -> Person:
-        return require_admin(self.parts, request) if self.is_studio else who(self.parts, request)
+        return require_curator(self.parts, request) if self.is_studio else who(self.parts, request)
 
     async def _draw(self) -> tuple[str, str] | None:
         """Two versions in random order, the one in production among them; "" is the base."""

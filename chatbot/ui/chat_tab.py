@@ -29,7 +29,7 @@ from chatbot.ui.header import Header
 from chatbot.ui.i18n import t, translate_error
 from chatbot.ui.live import LiveAnswer, LiveAnswers
 from chatbot.ui.parts import Parts
-from chatbot.ui.people import Person, require_admin, who
+from chatbot.ui.people import Person, needs, require_curator, who
 from feedback_store.errors import StoreError
 
 Updates = dict[Any, Any]
@@ -38,7 +38,7 @@ LOOK_S: Final = 0.05
 
 
 class ChatTab:
-    """Answers the events of the tab. In the studio each of them asks for an admin."""
+    """Answers the events of the tab. In the studio each of them asks for a role."""
 
     def __init__(self, parts: Parts, header: Header, *, is_studio: bool) -> None:
         self.parts = parts
@@ -81,17 +81,20 @@ class ChatTab:
 
     # ---- events
 
+    @needs("chatter")
     async def on_load(self, remembered: str, request: gr.Request) -> AsyncIterator[Updates]:
         """First sight of the page, or a reload."""
         async for updates in self._open(remembered or "", self._person(request)):
             yield updates
 
+    @needs("chatter")
     async def on_open(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Updates]:
         """One of the earlier conversations."""
         wanted = str(event_data(event).get("id", ""))
         async for updates in self._open(wanted, self._person(request)):
             yield updates
 
+    @needs("chatter")
     async def on_send(
         self,
         text: str,
@@ -106,6 +109,7 @@ class ChatTab:
         async for updates in self._say(text, state, chips, self._person(request)):
             yield updates
 
+    @needs("chatter")
     async def on_ask_base(
         self,
         state: OpenChat,
@@ -124,6 +128,7 @@ class ChatTab:
         async for updates in self._answer(asked, state, person):
             yield updates
 
+    @needs("chatter")
     async def on_act(
         self,
         state: OpenChat,
@@ -151,6 +156,7 @@ class ChatTab:
         async for updates in steps:
             yield updates
 
+    @needs("chatter")
     async def on_stop(self, state: OpenChat, request: gr.Request) -> Updates:
         """End the answer that is being written; what is there stays."""
         person = self._person(request)
@@ -159,17 +165,20 @@ class ChatTab:
             self.live.stop(live)
         return {self.part.stop: gr.update(interactive=False)}
 
+    @needs("chatter")
     async def on_new(self, request: gr.Request) -> Updates:
         """An empty conversation; it is stored with its first answer."""
         updates = await self._show(OpenChat(), self._person(request))
         return {**updates, **dict.fromkeys(self.part.chips)}
 
+    @needs("chatter")
     async def on_search(self, query: str, state: OpenChat, request: gr.Request) -> Updates:
         """Earlier conversations that contain the words."""
         person = self._person(request)
         html = await asyncio.to_thread(self.reader.render_talks, state, person, query)
         return {self.part.talks: html}
 
+    @needs("chatter")
     async def on_forget(self, event: gr.EventData, request: gr.Request) -> Updates:
         """Delete everything that is the person's own, for good."""
         person = self._person(request)
@@ -306,7 +315,7 @@ class ChatTab:
     # ---- showing
 
     def _person(self, request: gr.Request) -> Person:
-        return require_admin(self.parts, request) if self.is_studio else who(self.parts, request)
+        return require_curator(self.parts, request) if self.is_studio else who(self.parts, request)
 
     async def _open(self, conversation_id: str, person: Person) -> AsyncIterator[Updates]:
         live = self.live.find(person.person_id, conversation_id)

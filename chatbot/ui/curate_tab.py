@@ -23,7 +23,7 @@ from chatbot.ui.feedback_view import read_fields
 from chatbot.ui.i18n import t, translate_error
 from chatbot.ui.import_panel import ImportPanel
 from chatbot.ui.parts import Parts
-from chatbot.ui.people import Person, require_admin
+from chatbot.ui.people import Person, needs, require_curator
 from feedback_store.errors import StoreError
 from feedback_store.records import Example, ExampleFilter
 from finetune.curate import (
@@ -54,7 +54,7 @@ class Queue:
 
 
 class CurateTab:
-    """Builds the tab and answers its events, for admins only."""
+    """Builds the tab and answers its events, for admins and curators."""
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
@@ -87,15 +87,17 @@ class CurateTab:
 
     # ---- events
 
+    @needs("curator")
     def on_select(self, state: Queue, request: gr.Request) -> tuple[Any, ...]:
         """New feedback becomes pending examples, then the queue is shown."""
-        person = require_admin(self.parts, request)
+        person = require_curator(self.parts, request)
         self.parts.learning.collect()
         return self._show(replace(state, message=""), person)
 
+    @needs("curator")
     def on_act(self, state: Queue, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
         """A button, a key, or a filter."""
-        person = require_admin(self.parts, request)
+        person = require_curator(self.parts, request)
         data = event_data(event)
         state = replace(state, message="")
         try:

@@ -12,7 +12,7 @@ from chatbot.ui.finetune_view import ENDED, FinetuneView, is_running, render_fin
 from chatbot.ui.header import Header
 from chatbot.ui.i18n import translate_error
 from chatbot.ui.parts import Parts
-from chatbot.ui.people import Person, require_admin
+from chatbot.ui.people import Person, needs, require_admin
 from feedback_store.records import ExampleFilter
 
 INTERVAL_S: Final = 1.0
@@ -53,10 +53,12 @@ class FinetuneTab:
         """Find a running retrain again after a reload."""
         demo.load(self.on_look, inputs=[self.state], outputs=self.outputs, **SHORT)
 
+    @needs("admin")
     def on_look(self, state: Watching, request: gr.Request) -> tuple[Any, ...]:
         """Where things stand now."""
         return self._show(state, require_admin(self.parts, request), request)
 
+    @needs("admin")
     def on_act(self, state: Watching, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
         """Start or cancel."""
         person = require_admin(self.parts, request)

@@ -12,7 +12,7 @@ from chatbot.ui.blocks import SHORT, html_part
 from chatbot.ui.i18n import t
 from chatbot.ui.icons import icon, logo
 from chatbot.ui.parts import Parts
-from chatbot.ui.people import who
+from chatbot.ui.people import Person, needs, require_curator, who
 
 INTERVAL_S: Final = 1.5
 _KINDS: Final = {
@@ -66,6 +66,7 @@ class Header:
 
     def __init__(self, parts: Parts, *, is_studio: bool) -> None:
         self.parts = parts
+        self.is_studio = is_studio
         self.can_log_out = is_studio and parts.settings.has_login
         with gr.Row(elem_classes="eco-top"):
             self.bar = html_part("header")
@@ -77,16 +78,22 @@ class Header:
         demo.load(self.on_load, outputs=[self.bar, self.status, self.timer], **SHORT)
         self.timer.tick(self.on_tick, outputs=[self.status, self.timer], **SHORT)
 
+    @needs("chatter")
     def on_load(self, request: gr.Request) -> tuple[str, str, Any]:
         """The whole header."""
-        lang = who(self.parts, request).lang
+        lang = self._person(request).lang
         status, timer = self.on_tick(request)
         bar = render_header(self.parts.settings.title, lang, can_log_out=self.can_log_out)
         return bar, status, timer
 
+    @needs("chatter")
     def on_tick(self, request: gr.Request) -> tuple[str, Any]:
         """The status only."""
+        lang = self._person(request).lang
         status = self.parts.engine_status()
         production = self.parts.learning.production()
-        html = render_status(status, production, who(self.parts, request).lang)
+        html = render_status(status, production, lang)
         return html, gr.Timer(active=status.state in ("starting", "degraded"))
+
+    def _person(self, request: gr.Request) -> Person:
+        return require_curator(self.parts, request) if self.is_studio else who(self.parts, request)

@@ -15,7 +15,7 @@ from chatbot.ui.i18n import TEXTS, t, translate_error
 from chatbot.ui.icons import icon
 from chatbot.ui.labels import label
 from chatbot.ui.parts import Parts
-from chatbot.ui.people import require_admin
+from chatbot.ui.people import needs, require_curator
 from feedback_store.errors import StoreError
 from finetune.formats import ImportProgress, ImportResult, import_path
 from finetune.source_files import FormatError
@@ -72,7 +72,7 @@ def render_import_error(name: str, error: FormatError | StoreError, lang: str) -
 
 
 class ImportPanel:
-    """The place to drop files, and what became of them. For admins only."""
+    """The place to drop files, and what became of them. For admins and curators."""
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
@@ -102,16 +102,18 @@ class ImportPanel:
         for event in (dropped, clicked):
             event.then(after, inputs=inputs, outputs=outputs, concurrency_limit=32, **QUIET)
 
+    @needs("curator")
     async def on_starter(self, request: gr.Request) -> AsyncIterator[tuple[Any, str]]:
         """The examples that ship with the project, for people who have none of their own yet."""
         async for shown in self.on_upload([str(EXAMPLES_PATH)], request):
             yield shown
 
+    @needs("curator")
     async def on_upload(
         self, paths: list[str] | None, request: gr.Request
     ) -> AsyncIterator[tuple[Any, str]]:
         """One file after the other, with the rows counted on the way."""
-        person = require_admin(self.parts, request)
+        person = require_curator(self.parts, request)
         done = ""
         for path in map(Path, paths or []):
             latest: list[ImportProgress] = []

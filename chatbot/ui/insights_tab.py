@@ -22,7 +22,7 @@ from chatbot.ui.insights_view import (
     render_insights,
 )
 from chatbot.ui.parts import Parts
-from chatbot.ui.people import require_admin
+from chatbot.ui.people import needs, require_curator
 from feedback_store.records import ExampleFilter, Rating, TurnFilter, TurnHit
 
 NUM_DAYS: Final = 60
@@ -31,7 +31,7 @@ NUM_WORST: Final = 8
 
 
 class InsightsTab:
-    """Builds the tab and answers its events, for admins only."""
+    """Builds the tab and answers its events, for admins and curators."""
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
@@ -45,9 +45,10 @@ class InsightsTab:
         """Count anew whenever the tab is opened."""
         tab.select(self.on_select, outputs=[self.view], **SHORT)
 
+    @needs("curator")
     def on_select(self, request: gr.Request) -> str:
         """Everything, from the store."""
-        person = require_admin(self.parts, request)
+        person = require_curator(self.parts, request)
         store = self.parts.store
         recent = store.search_turns(limit=NUM_RECENT).items
         categories = [row for row in map(self._category, _codes()) if row.num_turns]

@@ -9,20 +9,26 @@ import gradio as gr
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
 
+from chatbot.page_routes import PageRoutes
 from chatbot.ui.adapters_tab import AdaptersTab
 from chatbot.ui.arena_tab import ArenaTab
+from chatbot.ui.blocks import SHORT
 from chatbot.ui.chat_tab import ChatTab
 from chatbot.ui.curate_tab import CurateTab
 from chatbot.ui.finetune_tab import FinetuneTab
 from chatbot.ui.header import Header
 from chatbot.ui.insights_tab import InsightsTab
 from chatbot.ui.labels import I18N, label
+from chatbot.ui.no_fetch import forbid_fetching
 from chatbot.ui.page import ASSETS_DIR, STUDIO_PATH, PageMiddleware, PageSettings
 from chatbot.ui.parts import Parts
+from chatbot.ui.people import check_declared, needs, require_curator
 from chatbot.ui.theme import build_theme
 
 _ASSETS: Final = {"theme.css": "text/css", "ui.js": "text/javascript", "logo.svg": "image/svg+xml"}
+_ADMIN_TABS: Final = ("finetune", "adapters")
 _UPLOAD_KEPT_S: Final = 3600  # how long Gradio keeps an uploaded file
 
 
@@ -43,17 +49,18 @@ def build_public(parts: Parts) -> gr.Blocks:
             chat.build()
         header.wire(demo)
         chat.wire_load(demo)
-    return _finish(demo)
+    return _finish(demo, is_studio=False)
 
 
 def build_studio(parts: Parts) -> gr.Blocks:
-    """The page of the admins: every tab, chat first."""
+    """The page of admins and curators: every tab, chat first."""
     with _page(parts) as demo:
         header = Header(parts, is_studio=True)
         chat = ChatTab(parts, header, is_studio=True)
         arena, curate = ArenaTab(parts, is_studio=True), CurateTab(parts)
         finetune, adapters = FinetuneTab(parts, header), AdaptersTab(parts, header)
         insights = InsightsTab(parts)
+        admin_tabs: list[gr.Tab] = []
         with gr.Tabs(elem_id="tabs", elem_classes="eco-tabs"):
             with _tab("chat"):
                 chat.build()
@@ -67,10 +74,24 @@ def build_studio(parts: Parts) -> gr.Blocks:
                 with _tab(name) as tab:
                     part.build()
                 part.wire_select(tab)
+                if name in _ADMIN_TABS:
+                    admin_tabs.append(tab)
         header.wire(demo)
         chat.wire_load(demo)
         finetune.wire_load(demo)
-    return _finish(demo)
+        demo.load(_show_tabs_of_role(parts), outputs=admin_tabs, **SHORT)
+    return _finish(demo, is_studio=True)
+
+
+def _show_tabs_of_role(parts: Parts) -> Callable[[gr.Request], list[Any]]:
+    """A curator is not shown what only admins do; their functions refuse, too."""
+
+    @needs("curator")
+    def on_load(request: gr.Request) -> list[Any]:
+        person = require_curator(parts, request)
+        return [gr.Tab(visible=person.is_admin) for _ in _ADMIN_TABS]
+
+    return on_load
 
 
 def _page(parts: Parts) -> gr.Blocks:
@@ -85,14 +106,16 @@ def mount(app: FastAPI, parts: Parts) -> FastAPI:
     """Put both pages, their assets and what surrounds them onto the app. Routes that the app adds
     itself must be there before, because the public page takes every path that is left.
     """
+    forbid_fetching()
     for name, media_type in _ASSETS.items():
         app.add_api_route(f"/ui/{name}", _serve_asset(name, media_type), include_in_schema=False)
 
     app.add_api_route("/ui/my-data", _serve_own_data(parts), include_in_schema=False)
+    own = tuple(route.path_regex for route in app.routes if isinstance(route, Route))
 
     def studio_user(request: Request) -> str | None:
-        person_id, is_admin = parts.identify(request)
-        return person_id if is_admin else None
+        person_id, role = parts.identify(request)
+        return person_id if role else None
 
     common: dict[str, Any] = {
         "theme": build_theme(),
@@ -112,13 +135,17 @@ def mount(app: FastAPI, parts: Parts) -> FastAPI:
     settings = PageSettings(
         title=parts.settings.title,
         default_lang=parts.settings.lang,
-        opens_studio=lambda request: parts.settings.open_studio and parts.identify(request)[1],
+        opens_studio=lambda request: (
+            parts.settings.open_studio and parts.identify(request)[1] is not None
+        ),
     )
     app.add_middleware(PageMiddleware, settings=settings)
+    app.add_middleware(PageRoutes, own=own)
     return app
 
 
-def _finish(demo: gr.Blocks) -> gr.Blocks:
+def _finish(demo: gr.Blocks, *, is_studio: bool) -> gr.Blocks:
+    check_declared(demo, is_studio=is_studio)
     demo.queue(max_size=512, default_concurrency_limit=32)
     demo.state_session_capacity = 500
     demo.delete_cache = (_UPLOAD_KEPT_S, _UPLOAD_KEPT_S)

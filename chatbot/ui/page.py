@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chatbot.guards import route_path
+from chatbot.route_path import route_path
 from chatbot.ui.i18n import LANG_COOKIE, pick_lang, t
 
 ASSETS_DIR: Final = Path(__file__).parents[2] / "assets"

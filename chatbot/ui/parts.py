@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from starlette.requests import Request
 
 from chatbot.engines.base import EngineStatus
+from chatbot.identity import Role
 from chatbot.service import ChatService
 from feedback_store.store import Store
 from finetune.checks import DEFAULT_CHECKS, CheckSettings
@@ -98,12 +99,14 @@ class UiSettings:
 
 @dataclass(frozen=True)
 class Parts:
-    """Everything the screen needs. identify tells (person_id, is_admin) from the signed cookie."""
+    """Everything the screen needs. identify tells (person_id, role) from the signed cookies; the
+    role is None for a chatter.
+    """
 
     chat: ChatService
     store: Store
     engine_status: Callable[[], EngineStatus]
     learning: Learning
-    identify: Callable[[Request], tuple[str, bool]]
+    identify: Callable[[Request], tuple[str, Role | None]]
     settings: UiSettings = field(default_factory=UiSettings)
     checks: CheckSettings = DEFAULT_CHECKS  # what an example must be in this project

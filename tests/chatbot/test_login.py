@@ -28,7 +28,7 @@ async def studio(scope: Scope, receive: Receive, send: Send) -> None:
 def build_app(access: AccessSettings, root_path: str = "") -> FastAPI:
     identity = Identity("s" * 64, access)
     app = FastAPI(root_path=root_path)
-    install_guards(app, identity, GuardSettings(max_page_body=1000, max_studio_body=5000))
+    install_guards(app, identity, GuardSettings(max_body=1000, max_studio_body=5000))
     app.include_router(build_login(identity))
 
     @app.get("/whoami")

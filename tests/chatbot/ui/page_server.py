@@ -20,7 +20,7 @@ from starlette.requests import Request
 
 from chatbot.engines.base import AdapterRef, Chunk, EngineError, EngineStatus, Sampling
 from chatbot.guards import install_guards
-from chatbot.identity import AccessSettings, Identity, hash_password
+from chatbot.identity import AccessSettings, Identity, Role, hash_password
 from chatbot.limits import LimitSettings
 from chatbot.login import build_login
 from chatbot.prompts import Message
@@ -164,8 +164,8 @@ def build_app(store: Store, options: argparse.Namespace) -> FastAPI:
         )
     identity = Identity("s" * 40, access)
 
-    def identify(request: Request) -> tuple[str, bool]:
-        return identity.person_of(request) or "", identity.role_of(request) == "admin"
+    def identify(request: Request) -> tuple[str, Role | None]:
+        return identity.person_of(request) or "", identity.role_of(request)
 
     app = FastAPI()
     app.include_router(build_login(identity))

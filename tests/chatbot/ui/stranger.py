@@ -1,5 +1,7 @@
-"""Calls every function behind the studio for somebody without a role, and prints as JSON which of
-them did something. A process of its own: Gradio leaves loops and sockets open on import.
+"""Calls every function behind the studio for somebody without a role, and then for a curator, and
+prints as JSON which of them did something that the role may not.
+
+A process of its own: Gradio leaves loops and sockets open on import.
 """
 
 from __future__ import annotations
@@ -15,9 +17,11 @@ from typing import Any
 import gradio as gr
 from starlette.requests import Request
 
+from chatbot.identity import Role
 from chatbot.service import ChatService
 from chatbot.ui.layout import build_studio
 from chatbot.ui.parts import Parts
+from chatbot.ui.people import needed_role
 from feedback_store.store import Store
 from tests.chatbot.ui.scripted_learning import ScriptedLearning
 from tests.scripted_engine import ScriptedEngine
@@ -48,15 +52,16 @@ async def main(folder: Path) -> None:
         engine = ScriptedEngine()
         service = ChatService(store, engine, lambda: None)
         learning = ScriptedLearning(store)
-        parts = Parts(service, store, engine.status, learning, lambda _: ("p_stranger", False))
+        roles: list[Role | None] = [None]
+        parts = Parts(service, store, engine.status, learning, lambda _: ("p_1", roles[-1]))
         functions = [entry.fn for entry in build_studio(parts).fns.values() if entry.fn]
-        opened = [
-            f"{type(function.__self__).__name__}.{function.__name__}"
-            for function in functions
-            if await call(function)
-        ]
+        opened = [f.__qualname__ for f in functions if await call(f)]
+        roles.append("curator")
+        for_admins = [f for f in functions if needed_role(f) == "admin"]
+        opened += [f.__qualname__ for f in for_admins if await call(f)]
         await service.close()
-    print(json.dumps({"num_functions": len(functions), "opened": sorted(set(opened))}))
+    told = {"num_functions": len(functions), "num_for_admins": len(for_admins)}
+    print(json.dumps({**told, "opened": sorted(set(opened))}))
 
 
 if __name__ == "__main__":
