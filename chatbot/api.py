@@ -27,6 +27,7 @@ PREFIX: Final = "/ai/chatbot/recommendation"
 _HEALTH: Final[dict[EngineState, str]] = {
     "ready": "ready",
     "starting": "warming",
+    "asleep": "asleep",
     "degraded": "degraded",
     "failed": "degraded",
     "stopped": "degraded",

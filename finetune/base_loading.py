@@ -24,6 +24,13 @@ class Hardware:
     quantization: Literal["none", "nf4"] = "none"
 
 
+def find_device(wanted: str) -> str:
+    """cuda only where this torch really sees a card; the plan must be for what will be used."""
+    import torch
+
+    return "cuda" if wanted in ("auto", "cuda") and torch.cuda.is_available() else "cpu"
+
+
 def choose_hardware(load: Load, wanted: str) -> Hardware:
     """What the memory plan chose, where torch really has it; torch counts emulated bf16, too."""
     import torch

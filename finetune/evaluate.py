@@ -71,6 +71,19 @@ class Serving(Protocol):
         """Names of the adapters that are loaded now."""
         ...
 
+    @property
+    def can_sleep(self) -> bool:
+        """Whether it can give the card's memory back while a training runs."""
+        ...
+
+    def sleep(self) -> None:
+        """Give the card's memory back until wake(); answers in flight end first."""
+        ...
+
+    def wake(self) -> None:
+        """Answer as before; returns when it does."""
+        ...
+
     def generate(self, requests: Sequence[GenerateRequest]) -> list[Generated]:
         """Answer all of them concurrently, in their order. One that fails has finish_reason
         "error".

@@ -49,7 +49,7 @@ class TrainingJob:
     max_lora_rank: int = 64  # of the server that will load the adapter
     start_adapter: str | None = None  # KTO and DPO start from an adapter
     device: str = "auto"  # auto, cpu, cuda
-    is_server_asleep: bool = False  # then the card is free for the training
+    can_server_sleep: bool = False  # then the training may ask for all of the card
     memory_correction: float = 1.0  # what earlier runs used over what was predicted
 
     def write(self, run_dir: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from feedback_store.records import Adapter, Dataset, Run
 from feedback_store.store import Store
 from finetune.bench import Bench
+from finetune.card_lending import lending_card
 from finetune.dataset import DatasetSettings, freeze_dataset
 from finetune.evaluate import Cancelled, EvaluationSettings, Serving
 from finetune.gate import Thresholds, Verdict
@@ -20,7 +21,7 @@ from finetune.judge import Ask
 from finetune.progress import Control, LoopProgress, Stage
 from finetune.recipe import Recipe
 from finetune.registry import locate_version, production_version, publish_adapter
-from finetune.runs import RunSettings, cancel_run, start_run, watch_run
+from finetune.runs import RunSettings, cancel_run, run_dir_of, start_run, watch_run
 from finetune.swap import Promotion, promote_live
 
 __all__ = ["Cancelled", "Control", "LoopProgress", "LoopSettings", "Outcome", "Stage", "retrain"]
@@ -51,15 +52,18 @@ TrainStage = Callable[[Bench, TrainOrder, Control], Run]
 
 def train_in_own_process(bench: Bench, order: TrainOrder, control: Control) -> Run:
     """Start a training process, follow it, and end it when the caller cancels."""
-    store, data_dir, base_model = bench.store, bench.data_dir, bench.serving.base_model
-    run = start_run(store, data_dir, order.dataset, order.recipe, base_model, order.run)
-    try:
-        for progress in watch_run(store, data_dir, run.run_id):
-            done = progress.step / progress.total_steps if progress.total_steps else 0.0
-            control.report("train", progress.message, 0.02 + 0.68 * done, progress)
-    except BaseException:
-        cancel_run(store, data_dir, run.run_id)
-        raise
+    store, data_dir, serving = bench.store, bench.data_dir, bench.serving
+    settings = replace(order.run, can_server_sleep=serving.can_sleep)
+    run = start_run(store, data_dir, order.dataset, order.recipe, serving.base_model, settings)
+    with lending_card(serving, run_dir_of(data_dir, run.run_id)) as on_event:
+        try:
+            for progress in watch_run(store, data_dir, run.run_id):
+                on_event(progress.code)
+                done = progress.step / progress.total_steps if progress.total_steps else 0.0
+                control.report("train", progress.message, 0.02 + 0.68 * done, progress)
+        except BaseException:
+            cancel_run(store, data_dir, run.run_id)
+            raise
     ended = store.get_run(run.run_id)
     if ended is None or ended.state != "done":
         raise TrainingFailed(ended)

@@ -25,7 +25,7 @@ _ADAM_BYTES: Final = 16  # fp32 weight, gradient and two moments
 _MARGIN: Final = 1.15  # fragmentation, and what no formula knows
 _GPU_SPARE: Final = 4 * GIB  # the server beside it must go on breathing
 _CPU_SPARE: Final = GIB // 2
-_CUDA_CONTEXT: Final = 600 * MIB
+CUDA_CONTEXT: Final = 600 * MIB
 # Resident after the imports of torch, transformers, peft and trl, measured with 2.13 and 1.16.
 _CPU_PROCESS: Final = 760 * MIB
 _CPU_ROWS: Final = 8  # more at once gain nothing on a few cores
@@ -143,7 +143,7 @@ def estimate_memory(shape: ModelShape, recipe: Recipe, load: Load) -> MemoryEsti
     if load.gradient_checkpointing:
         activations = per_layer + shape.hidden_size * size * tokens * layers
     return MemoryEstimate(
-        process=_CPU_PROCESS if load.device == "cpu" else _CUDA_CONTEXT,
+        process=_CPU_PROCESS if load.device == "cpu" else CUDA_CONTEXT,
         weights=round(weights),
         adapter=count_trainable(shape, recipe) * _ADAM_BYTES,
         activations=round(activations),

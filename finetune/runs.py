@@ -65,7 +65,7 @@ class RunSettings:
     niceness: int = 10
     device: str = "auto"  # auto, cpu, cuda
     num_processes: int = 1  # more than one: under accelerate
-    is_server_asleep: bool = False  # the memory plan may count on all of the card
+    can_server_sleep: bool = False  # the memory plan may count on all of the card
     min_preferences: int | None = None  # for KTO and DPO; None is what is sensible
     start_adapter: Path | None = None  # KTO and DPO start from here
 
@@ -150,7 +150,7 @@ def _write_job(
         max_lora_rank=settings.max_lora_rank,
         start_adapter=str(settings.start_adapter.resolve()) if settings.start_adapter else None,
         device=settings.device,
-        is_server_asleep=settings.is_server_asleep,
+        can_server_sleep=settings.can_server_sleep,
         memory_correction=read_correction(
             data_dir, _name_of(base_model), find_machine(settings.device).device
         ),

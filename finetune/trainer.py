@@ -4,7 +4,7 @@ loads it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,18 @@ from peft import LoraConfig, PeftModel
 from torch.nn import functional
 from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrainer
 
+from finetune.acceleration import Acceleration
 from finetune.base_loading import Hardware
 from finetune.preflight import IGNORED
 from finetune.recipe import Recipe, RunKind
 from finetune.schedule import Schedule
 from finetune.training_callback import RunCallback
+from finetune.varlen import flat_batch, is_varlen, use_varlen
 from finetune.watch import CheckpointChoice
 
 _MAX_EVAL_ROWS = 300  # enough for a stable loss
 _ADAPTER = "default"  # peft's own name of the adapter in training
+_SAME_LOSS = 0.02  # two ways to compute a loss in half precision differ by less
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Course:
     gradient_checkpointing: bool = False
     start_adapter: Path | None = None
     report_to: str = "none"
+    acceleration: Acceleration = field(default_factory=Acceleration)
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,8 @@ def _shared_settings(course: Course, material: Material) -> dict[str, Any]:
         "fp16": hardware.precision == "fp16",
         "use_cpu": hardware.device == "cpu",
         "gradient_checkpointing": course.gradient_checkpointing,
+        "optim": course.acceleration.optimizer,
+        "torch_compile": course.acceleration.torch_compile,
         "logging_steps": max(1, schedule.total_steps // 1000),
         "logging_nan_inf_filter": False,  # the watch must see what is not a number
         "eval_strategy": "steps" if has_validation else "no",
@@ -157,6 +163,9 @@ class AnswerTrainer(_Ranked, SFTTrainer):  # type: ignore[misc]
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Mean loss over the answers' tokens of the whole effective batch."""
+        if "cu_seq_lens_q" in inputs:
+            with flat_batch():
+                return super().compute_loss(model, inputs, *args, **kwargs)
         if inputs["labels"].device.type != "cpu" or kwargs.get("return_outputs") or args:
             return super().compute_loss(model, inputs, *args, **kwargs)
         if model.training:
@@ -181,6 +190,36 @@ class AnswerTrainer(_Ranked, SFTTrainer):  # type: ignore[misc]
         if self.args.average_tokens_across_devices:
             loss = loss * self.accelerator.num_processes
         return loss / num_items
+
+    def prove_flat(self) -> bool:
+        """Whether rows without padding between them have the loss that padded rows have. If not,
+        it goes on with padded rows, or with packed ones attended the usual way.
+        """
+        if not is_varlen(self.model):
+            return True
+        count = self.args.per_device_train_batch_size
+        rows = [self.train_dataset[n] for n in range(min(count, len(self.train_dataset)))]
+        flat = self._loss_of(rows)
+        self._go_back()
+        usual = self._loss_of(rows)
+        if not abs(flat - usual) <= _SAME_LOSS * abs(usual):  # a NaN is not the same
+            return False
+        use_varlen(self.model)
+        self.data_collator.padding_free = self.padding_free = True
+        return True
+
+    def _go_back(self) -> None:
+        self.model.set_attn_implementation("sdpa")
+        if "seq_lengths" not in self.train_dataset.column_names:  # packed rows have no padding
+            self.data_collator.padding_free = self.padding_free = False
+
+    def _loss_of(self, rows: list[dict[str, Any]]) -> float:
+        self.model.eval()
+        with torch.no_grad(), self.compute_loss_context_manager():
+            inputs = self._prepare_inputs(self.data_collator(rows))
+            loss = float(self.compute_loss(self.model, inputs))
+        self._metrics["eval"].clear()
+        return loss
 
 
 class PairTrainer(_Ranked, DPOTrainer):  # type: ignore[misc]
@@ -217,13 +256,19 @@ _Built = tuple[type, Any, dict[str, Any]]
 
 def _build_sft(course: Course, model: Any, material: Material) -> _Built:
     packing = is_packing(course.recipe, course.hardware)
+    acceleration = course.acceleration
+    if acceleration.varlen:
+        use_varlen(model)
+    is_flat = packing or acceleration.varlen
     config = SFTConfig(
         **_shared_settings(course, material),
         max_length=course.recipe.max_length if packing else None,  # longer rows were left out
         packing=packing,
         eval_packing=False,
+        padding_free=acceleration.varlen,
         completion_only_loss=True,
-        train_sampling_strategy="random" if packing else "group_by_length",
+        train_sampling_strategy="random" if is_flat else "group_by_length",
+        use_liger_kernel=acceleration.layer_kernels,
     )
     return AnswerTrainer, config, {"model": model, "peft_config": lora_config(course.recipe)}
 

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 from transformers import TrainerCallback
 
-from finetune.memory import MIB
+from finetune.memory import CUDA_CONTEXT, MIB
 from finetune.preflight import is_canonical
 from finetune.run_report import RunReport
 from finetune.watch import Sampled, StopReason, Watch
@@ -178,7 +178,8 @@ def peak_memory_mib() -> float:
     import torch
 
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
-        return float(torch.cuda.max_memory_reserved() / MIB)
+        # What the libraries hold on the card beside torch's own memory is in the plan, too.
+        return float((torch.cuda.max_memory_reserved() + CUDA_CONTEXT) / MIB)
     if sys.platform == "win32":
         return float(psutil.Process().memory_info().peak_wset / MIB)
     kib = 1024 if sys.platform == "darwin" else 1

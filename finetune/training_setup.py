@@ -10,10 +10,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from finetune.base_loading import Hardware, choose_hardware, describe_tokenizer, load_tokenizer
+from finetune.base_loading import (
+    Hardware,
+    choose_hardware,
+    describe_tokenizer,
+    find_device,
+    load_tokenizer,
+)
+from finetune.card_lending import NEEDS_CARD, wait_for_card
 from finetune.job import TrainingJob
 from finetune.machine import find_machine
-from finetune.memory import MemoryPlan, ModelShape, Rows, plan_memory, read_shape
+from finetune.memory import Machine, MemoryPlan, ModelShape, Rows, plan_memory, read_shape
 from finetune.preflight import check_all, check_tokenizer
 from finetune.recipe import Recipe, explain_recipe
 from finetune.run_report import RunReport
@@ -66,7 +73,7 @@ def prepare(
     recipe, reasons = explain_recipe(job.recipe, len(kept.rows), shape.num_parameters)
     for reason in reasons:
         report.event("reason", reason.message, code=reason.code, **reason.values)
-    plan = _plan_memory(job, shape, recipe, kept)
+    plan = _plan_memory(Demand(job, shape, recipe, kept), run_dir, report)
     report.event("memory", plan.message, **plan.to_dict())
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     return Setup(
@@ -83,14 +90,38 @@ def prepare(
     )
 
 
-def _plan_memory(
-    job: TrainingJob, shape: ModelShape, recipe: Recipe, rows: FittingRows
-) -> MemoryPlan:
-    machine = find_machine(job.device)
-    if job.is_server_asleep:
-        machine = replace(machine, server=0)
-    lengths = Rows(max(rows.lengths), max(rows.answer_lengths))
-    plan = plan_memory(shape, recipe, lengths, machine, job.memory_correction)
-    if plan.choice == "refused":
-        raise NotEnoughMemory(plan.message)
-    return plan
+@dataclass(frozen=True)
+class Demand:
+    """What memory is planned for."""
+
+    job: TrainingJob
+    shape: ModelShape
+    recipe: Recipe
+    rows: FittingRows
+
+    def plan(self, machine: Machine) -> MemoryPlan:
+        """How it fits there; raises NotEnoughMemory when it does not."""
+        lengths = Rows(max(self.rows.lengths), max(self.rows.answer_lengths))
+        correction = self.job.memory_correction
+        plan = plan_memory(self.shape, self.recipe, lengths, machine, correction)
+        if plan.choice == "refused":
+            raise NotEnoughMemory(plan.message)
+        return plan
+
+
+def _plan_memory(demand: Demand, run_dir: Path, report: RunReport) -> MemoryPlan:
+    """Where it fits only without the server beside it, ask for that, and plan again with what is
+    really free then.
+    """
+    device = find_device(demand.job.device)
+    plan = demand.plan(find_machine(device, can_sleep=demand.job.can_server_sleep))
+    if plan.choice != "server_asleep":
+        return plan
+    report.event(NEEDS_CARD, plan.message)
+    if not wait_for_card(run_dir):
+        raise NotEnoughMemory(
+            "The training needs all of the card, but the model server did not go to sleep. "
+            "Start the retrain again, or stop the server meanwhile."
+        )
+    asleep = demand.plan(replace(find_machine(device), server=0))
+    return replace(asleep, choice="server_asleep", message=plan.message)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from finetune.acceleration import choose_acceleration
 from finetune.adapter_checks import check_served_class
 from finetune.base_loading import find_stop_ids, load_model
 from finetune.preflight import PreflightReport
@@ -22,6 +23,7 @@ from finetune.trainer import Course, Material, build_trainer
 from finetune.training_callback import RunCallback, Span
 from finetune.training_rows import TrainingRow
 from finetune.training_setup import NotEnoughMemory, Setup
+from finetune.varlen import has_kernel
 from finetune.watch import StopReason, Watch, WatchLimits
 
 
@@ -122,6 +124,9 @@ def _train_once(
         gradient_checkpointing=setup.memory.load.gradient_checkpointing,
         start_adapter=plan.start_adapter,
         report_to=plan.report_to,
+        acceleration=choose_acceleration(
+            setup.hardware.device, setup.hardware.precision, has_varlen=has_kernel()
+        ),
     )
     trainer = build_trainer(course, model, setup.tokenizer, plan.material, callback)
     rows = pick_rows(setup.validation.rows, setup.recipe.num_samples)
@@ -133,6 +138,9 @@ def _train_once(
     report.event("preflight", preflight.describe(), **preflight.to_dict())
     if setup.hardware.device == "cuda":
         trainer.rehearse()
+    if is_sft and not trainer.prove_flat():
+        message = "Attention without padding gave another loss here; rows are padded instead."
+        report.event("reason", message, code="padded")
     trainer.train(resume_from_checkpoint=has_checkpoint(plan.checkpoints_dir))
     return trainer, preflight
 

@@ -115,6 +115,16 @@ class ScriptedEngine:
     async def loaded(self) -> tuple[AdapterRef, ...]:
         return tuple(self.adapters.values())
 
+    @property
+    def can_sleep(self) -> bool:
+        return True
+
+    async def sleep(self) -> None:
+        self.state, self.detail = "asleep", "The scripted engine sleeps."
+
+    async def wake(self) -> None:
+        self.state, self.detail = "ready", "The scripted engine is ready."
+
     async def score(
         self, messages: Sequence[Message], completion: str, adapter: str | None
     ) -> float:

@@ -7,7 +7,7 @@ from pathlib import Path
 from chatbot.base_models import SHORT_NAMES, BaseModel, prepare, resolve
 from chatbot.engines.base import Engine
 from chatbot.engines.vllm import VllmEngine
-from chatbot.engines.vllm_server import VllmSettings, is_installed
+from chatbot.engines.vllm_server import VllmSettings, is_cpu_build, is_installed
 from settings import Settings, SettingsError
 
 
@@ -67,4 +67,5 @@ def _vllm_settings(
         max_model_len=max_model_len,
         chat_template_kwargs=dict(base.chat_template_kwargs),
         extra_args=base.vllm_args,
+        sleep_level=None if is_cpu_build() else 1,
     )

@@ -48,6 +48,19 @@ class EngineServing:
         """Forget an adapter; see Serving."""
         self._wait(self._engine.unload(name))
 
+    @property
+    def can_sleep(self) -> bool:
+        """Whether the engine can give the card's memory back for a while."""
+        return self._engine.can_sleep
+
+    def sleep(self) -> None:
+        """Give the card's memory back until wake()."""
+        self._wait(self._engine.sleep())
+
+    def wake(self) -> None:
+        """Answer as before; returns when it does."""
+        self._wait(self._engine.wake())
+
     def loaded(self) -> Sequence[str]:
         """Names of the loaded adapters."""
         return tuple(ref.name for ref in self._wait(self._engine.loaded()))

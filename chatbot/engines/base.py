@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 
 from chatbot.prompts import Message
 
-EngineState = Literal["starting", "ready", "degraded", "failed", "stopped"]
+EngineState = Literal["starting", "ready", "asleep", "degraded", "failed", "stopped"]
 FinishReason = Literal["stop", "length", "abort", "error", "repetition"]
 
 
@@ -134,6 +134,21 @@ class Engine(Protocol):
 
     async def loaded(self) -> tuple[AdapterRef, ...]:
         """Adapters loaded now, without the base."""
+        ...
+
+    @property
+    def can_sleep(self) -> bool:
+        """Whether it can give the card's memory back for a while."""
+        ...
+
+    async def sleep(self) -> None:
+        """Let answers in flight end, then give the memory back; raise EngineError (not_ready,
+        refused). Until wake() nothing is answered or loaded.
+        """
+        ...
+
+    async def wake(self) -> None:
+        """Take the memory again and answer as before; return when it does."""
         ...
 
     async def score(

@@ -7,6 +7,7 @@ load ends with this comparison.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -46,6 +47,13 @@ def compare(
             "than this base model has. Train it on this very base model.",
         )
     return probe
+
+
+def mean_difference(before: Sequence[float], after: Sequence[float]) -> float:
+    """The mean absolute difference of two scores of one text; infinite if they do not pair up."""
+    if not before or len(before) != len(after):
+        return math.inf
+    return sum(abs(a - b) for a, b in zip(before, after, strict=True)) / len(before)
 
 
 def mean_of_answer(logprobs: Sequence[float], num_prompt_tokens: int) -> float:

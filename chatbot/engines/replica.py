@@ -45,6 +45,9 @@ class Replica:
         self.state: EngineState = "stopped"
         self.detail = "The engine is stopped."
         self.in_flight = InFlight()
+        self._is_awake = asyncio.Event()
+        self._is_awake.set()
+        self._trouble = ""
 
     def start(self) -> None:
         """Begin to watch; returns at once."""
@@ -63,6 +66,20 @@ class Replica:
             await asyncio.to_thread(self.server.end, grace_s)
         await self.upstream.close()
         self._set("stopped", "The engine is stopped.")
+
+    def rest(self, detail: str) -> None:
+        """It sleeps now. If it dies, it is not started again before it should be awake."""
+        self._is_awake.clear()
+        self._set("asleep", detail)
+
+    def resume(self, trouble: str = "") -> None:
+        """It answers again; or, where something is wrong with it, it is started afresh."""
+        self._trouble = trouble
+        self._is_awake.set()
+        if trouble:
+            self._set("starting", trouble)
+        elif self.state == "asleep":
+            self._set("ready", "The engine is ready.")
 
     async def _watch(self) -> None:
         every_s = self._settings.timeouts.health_every_s
@@ -87,6 +104,8 @@ class Replica:
             backoff_s = min(2 * backoff_s, _MAX_BACKOFF_S if self.server else every_s)
 
     async def _become_ready(self) -> None:
+        await self._is_awake.wait()
+        self._trouble = ""
         if self.server:
             await asyncio.to_thread(self.server.start)
             await self.upstream.close()
@@ -111,6 +130,8 @@ class Replica:
         while True:
             await asyncio.sleep(_POLL_S)
             self._raise_if_ended("stopped")
+            if self._trouble:
+                raise EngineError("died", self._trouble)
             if loop.time() - checked_at < self._settings.timeouts.health_every_s:
                 continue
             if await self.upstream.is_healthy():

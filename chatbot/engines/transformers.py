@@ -169,6 +169,18 @@ class TransformersEngine:
         """Adapters that answer now, without the base."""
         return self._adapters.refs()
 
+    @property
+    def can_sleep(self) -> bool:
+        """It shares the process with the page, and never sleeps."""
+        return False
+
+    async def sleep(self) -> None:
+        """See can_sleep."""
+        raise EngineError("refused", "The in-process engine cannot sleep.")
+
+    async def wake(self) -> None:
+        """It is always awake."""
+
     async def score(
         self, messages: Sequence[Message], completion: str, adapter: str | None
     ) -> float:

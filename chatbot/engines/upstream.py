@@ -158,6 +158,17 @@ class Upstream:
         positions = reply.get("prompt_logprobs") or []
         return [float(next(iter(item.values()))["logprob"]) for item in positions if item]
 
+    async def sleep(self, level: int) -> None:
+        """Let answers in flight end, then give memory back."""
+        path = f"/sleep?level={level}&mode=wait"  # the default mode would break answers off
+        await self._request("POST", path, None, self._timeouts.sleep_s)
+
+    async def wake(self) -> None:
+        """Take the memory again; it is an error if not all of it came back."""
+        reply = await self._request("POST", "/wake_up", None, self._timeouts.sleep_s)
+        if reply.get("status", "awake") != "awake":
+            raise EngineError("died", "The model server did not wake up.")
+
     async def count_tokens(
         self, messages: Sequence[Message], template_kwargs: Mapping[str, Any]
     ) -> int:

@@ -23,13 +23,19 @@ from chatbot.engines.base import (
 )
 from chatbot.engines.loaded import LoadedAdapter, LoadedAdapters
 from chatbot.engines.model_config import find_context_window
-from chatbot.engines.probe import check_adapter_folder, compare, mean_of_answer
+from chatbot.engines.probe import (
+    check_adapter_folder,
+    compare,
+    mean_difference,
+    mean_of_answer,
+)
 from chatbot.engines.replica import Replica
 from chatbot.engines.upstream import Upstream, build_chat_request
 from chatbot.engines.vllm_server import VllmServer, VllmSettings
 from chatbot.prompts import PROBE_MESSAGES, Message, assistant_message
 
 logger = logging.getLogger(__name__)
+_SAME_NATS: Final = 0.02  # mean difference that half precision may make of the same text
 _END_GRACE_S: Final = 5.0  # for a server without answers in flight; it took 0.4 s
 
 
@@ -41,6 +47,7 @@ class VllmEngine:
         self._adapters = LoadedAdapters()
         self._loading = asyncio.Lock()
         self._changed = asyncio.Event()
+        self._said_before: dict[str | None, list[float]] = {}  # the probe, before it slept
         self._context_window = find_context_window(settings.model, settings.max_model_len)
         self._replicas = [
             Replica(settings, url, self._on_ready, self._on_change)
@@ -154,6 +161,61 @@ class VllmEngine:
             answered = (*messages, assistant_message(completion))
             logprobs = await replica.upstream.score(adapter, kwargs, answered)
         return mean_of_answer(logprobs, begin)
+
+    @property
+    def can_sleep(self) -> bool:
+        """Only our own server sleeps; others may serve somebody else, too."""
+        return self.server is not None and self._settings.sleep_level is not None
+
+    async def sleep(self) -> None:
+        """Give the card's memory back until wake(); answers in flight end first."""
+        level = self._settings.sleep_level
+        async with self._loading:
+            replica = next(iter(self._ready()), None)
+            if replica is None or not self.can_sleep or level is None:
+                code = "refused" if not self.can_sleep else "not_ready"
+                raise EngineError(code, f"The engine cannot sleep now. {self.status().detail}")
+            self._said_before = await self._say_probes(replica.upstream)
+            replica.rest("The model sleeps while a training uses the card. It wakes by itself.")
+            try:
+                await replica.in_flight.wait_idle(self._settings.timeouts.sleep_s)
+                await replica.upstream.sleep(level)
+            except BaseException:
+                replica.resume()
+                raise
+
+    async def wake(self) -> None:
+        """Wake, prove that nothing was lost, or start the server afresh; returns when ready."""
+        replica = self._replicas[0]
+        async with self._loading:
+            try:
+                await replica.upstream.wake()
+                trouble = self._find_change(await self._say_probes(replica.upstream))
+            except EngineError as error:
+                trouble = str(error)
+        if trouble:
+            logger.warning("The model server is started afresh: %s", trouble)
+        replica.resume(trouble)
+        await self.wait_ready(self._settings.startup_timeout_s)
+
+    async def _say_probes(self, upstream: Upstream) -> dict[str | None, list[float]]:
+        """The probe's log-probabilities by the base and by every adapter."""
+        kwargs = self._settings.chat_template_kwargs
+        names = (None, *(known.ref.name for known in self._adapters.all()))
+        return {name: await upstream.score(name, kwargs) for name in names}
+
+    def _find_change(self, said: dict[str | None, list[float]]) -> str:
+        """What is not as before the sleep, in a sentence. Waking has restored weights wrongly,
+        and without the adapters, and nobody was told.
+        """
+        probes = {known.ref.name: known.probe for known in self._adapters.all()}
+        for name, logprobs in said.items():
+            effect = probes[name].mean_abs_logprob_diff if name in probes else 0.0
+            allowed = min(_SAME_NATS, effect / 2) if effect else _SAME_NATS
+            if not mean_difference(self._said_before.get(name, []), logprobs) <= allowed:
+                who = name or "the base model"
+                return f"After waking, {who} no longer said what it had said before."
+        return ""
 
     def _ready(self) -> list[Replica]:
         return [replica for replica in self._replicas if replica.state == "ready"]

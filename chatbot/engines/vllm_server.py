@@ -40,6 +40,7 @@ class Timeouts:
     first_token_s: float = 120.0  # a hundred answers may be queued before this one
     between_tokens_s: float = 60.0
     load_s: float = 120.0  # an adapter, its probe included
+    sleep_s: float = 120.0  # to fall asleep, or to wake: gigabytes are moved
     health_s: float = 10.0
     health_every_s: float = 5.0  # between two looks at a server that is ready
     backoff_s: float = 1.0  # before a dead one is started again; doubled each time it fails
@@ -64,6 +65,9 @@ class VllmSettings:
     dtype: str = "auto"
     chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
     extra_args: tuple[str, ...] = ()
+    # 1: while it sleeps, its weights wait in the machine's memory and the card is free; 0: it only
+    # pauses; None: it is never asked to.
+    sleep_level: int | None = None
     startup_timeout_s: float = 600.0
     shutdown_grace_s: float = 30.0
     timeouts: Timeouts = Timeouts()
@@ -159,6 +163,8 @@ def build_command(settings: VllmSettings, port: int) -> list[str]:
     command += ["--shutdown-timeout", str(int(settings.shutdown_grace_s))]
     command += ["--disable-uvicorn-access-log", "--uvicorn-log-level", "warning"]
     command += _device_args(settings)
+    if settings.sleep_level:
+        command += ["--enable-sleep-mode"]
     return command + list(settings.extra_args)
 
 
@@ -175,6 +181,8 @@ def build_env(settings: VllmSettings, api_key: str) -> dict[str, str]:
         TOKENIZERS_PARALLELISM="false",
         VLLM_LOGGING_COLOR="0",
     )
+    if settings.sleep_level is not None:
+        env["VLLM_SERVER_DEV_MODE"] = "1"  # else it has no /sleep; it listens on loopback only
     if Path(settings.model).is_absolute():
         env["HF_HUB_OFFLINE"] = "1"  # else an adapter's missing folder is taken for a hub id
     if is_cpu_build():
@@ -193,7 +201,9 @@ def build_env(settings: VllmSettings, api_key: str) -> dict[str, str]:
 
 def _device_args(settings: VllmSettings) -> list[str]:
     if not is_cpu_build():
-        return ["--dtype", settings.dtype]
+        # The share of the card is not used, the cache has its size; but the server would not
+        # start unless so much is free, and beside a training it must.
+        return ["--dtype", settings.dtype, "--gpu-memory-utilization", "0.01"]
     # float32: with AMX and bfloat16 the engine dies of SIGILL when its first request goes to the
     # base. The executor by its full name: "uni" would be turned into a process of its own, which
     # costs 11 s at the start (24 s instead of 35), 620 MB and speed (one answer 160 tokens/s

@@ -243,7 +243,7 @@ def render_live(answer: LiveAnswer, lang: str) -> str:
 
 
 def _render_waiting(answer: LiveAnswer, lang: str) -> str:
-    key = "live_warming" if answer.phase == "warming" else "live_thinking"
+    key = f"live_{answer.phase}" if answer.phase in ("warming", "asleep") else "live_thinking"
     return (
         f'<p class="eco-waiting" role="status"><span class="eco-dots" aria-hidden="true">'
         f"<i></i><i></i><i></i></span><span>{t(lang, key)}</span></p>"

@@ -17,6 +17,7 @@ from chatbot.ui.people import Person, needs, require_curator, who
 INTERVAL_S: Final = 1.5
 _KINDS: Final = {
     "starting": "busy",
+    "asleep": "busy",
     "ready": "good",
     "degraded": "warn",
     "failed": "bad",
@@ -93,7 +94,7 @@ class Header:
         status = self.parts.engine_status()
         production = self.parts.learning.production()
         html = render_status(status, production, lang)
-        return html, gr.Timer(active=status.state in ("starting", "degraded"))
+        return html, gr.Timer(active=status.state in ("starting", "asleep", "degraded"))
 
     def _person(self, request: gr.Request) -> Person:
         return require_curator(self.parts, request) if self.is_studio else who(self.parts, request)

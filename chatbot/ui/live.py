@@ -35,7 +35,7 @@ UPDATE_INTERVAL_S: Final = 0.035
 ENGINE_POLL_S: Final = 0.4
 GRACE_S: Final = 20.0  # how long an answer goes on that nobody looks at, such as during a reload
 
-Phase = Literal["warming", "thinking", "writing", "done"]
+Phase = Literal["warming", "asleep", "thinking", "writing", "done"]
 
 
 @dataclass(eq=False)
@@ -137,9 +137,10 @@ class LiveAnswers:
         answer.touch()
 
     async def _wait_for_engine(self, answer: LiveAnswer) -> None:
-        while (status := self._engine_status()).state == "starting":
-            if answer.phase != "warming" or answer.detail != status.detail:
-                answer.phase, answer.detail = "warming", status.detail
+        phases: dict[str, Phase] = {"starting": "warming", "asleep": "asleep"}
+        while phase := phases.get((status := self._engine_status()).state):
+            if answer.phase != phase or answer.detail != status.detail:
+                answer.phase, answer.detail = phase, status.detail
                 answer.touch()
             await asyncio.sleep(ENGINE_POLL_S)
         answer.phase = "thinking"

@@ -151,6 +151,9 @@ class FakeServing:
         self.voices: dict[str | None, Voice] = {None: VOICES[base_voice]}
         self.paths: dict[str, Path] = {}
         self.asked: list[GenerateRequest] = []
+        self.can_sleep = False
+        self.is_asleep = False
+        self.num_sleeps = 0
         self.on_load: Callable[[str], None] = lambda name: None  # told of what was not loaded yet
 
     def load(self, name: str, path: Path) -> float:
@@ -172,6 +175,13 @@ class FakeServing:
 
     def loaded(self) -> Sequence[str]:
         return tuple(self.paths)
+
+    def sleep(self) -> None:
+        self.is_asleep = True
+        self.num_sleeps += 1
+
+    def wake(self) -> None:
+        self.is_asleep = False
 
     def generate(self, requests: Sequence[GenerateRequest]) -> list[Generated]:
         self.asked += requests

@@ -11,6 +11,7 @@ class SilentServing:
     """A Serving that is never asked: whatever is refused is refused before."""
 
     base_model = "starter"
+    can_sleep = False
 
     def load(self, name, path):
         raise AssertionError("asked to load")
@@ -20,6 +21,12 @@ class SilentServing:
 
     def loaded(self):
         return ()
+
+    def sleep(self):
+        raise AssertionError("asked to sleep")
+
+    def wake(self):
+        raise AssertionError("asked to wake")
 
     def generate(self, requests):
         raise AssertionError("asked to generate")

@@ -44,6 +44,8 @@ class Behaviour:
     load_fault: str = ""  # "hang", "refuse", "no_effect"
     healthy: bool = True
     is_vllm: bool = True
+    forgets: bool = False  # after waking it says something else than before
+    has_forgotten: bool = False
     adapters: dict[str, str] = field(default_factory=dict)
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     broken_off: threading.Event = field(default_factory=threading.Event)  # the client went away
@@ -102,9 +104,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._reply(200, {"data": [base, *known]} if self.shown.is_vllm else {"hello": 1})
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or "{}")
         self.shown.requests.append((self.path, body))
-        if self.path == "/v1/load_lora_adapter":
+        if self.path.startswith("/sleep"):
+            self._reply(200, {"status": "sleeping"})
+        elif self.path == "/wake_up":
+            self.shown.has_forgotten = self.shown.forgets
+            self._reply(200, {"status": "awake"})
+        elif self.path == "/v1/load_lora_adapter":
             self._load(body["lora_name"], body["lora_path"])
         elif self.path == "/v1/unload_lora_adapter":
             known = self.shown.adapters.pop(body["lora_name"], None)
@@ -128,7 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _score(self, model: str) -> None:
         differs = model != "base" and self.shown.load_fault != "no_effect"
-        logprob = -2.5 if differs else -2.0
+        logprob = (-2.5 if differs else -2.0) - self.shown.has_forgotten
         positions = [None, *({str(token): {"logprob": logprob}} for token in range(8))]
         self._reply(200, {"prompt_logprobs": positions, "choices": []})
 
@@ -266,5 +273,6 @@ def main() -> None:
         sys.exit(3)
     stubborn = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(60)"
     subprocess.Popen([sys.executable, "-c", stubborn])
-    with FakeOpenAI(int(sys.argv[sys.argv.index("--port") + 1])):
+    with FakeOpenAI(int(sys.argv[sys.argv.index("--port") + 1])) as server:
+        server.behaviour.forgets = "--forget" in sys.argv
         time.sleep(60)

@@ -73,7 +73,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def managed(model: Path) -> AsyncIterator[VllmEngine]:
-    engine = VllmEngine(_vllm_settings(model))
+    engine = VllmEngine(_vllm_settings(model, sleep_level=0))
     await engine.start()
     await engine.wait_ready(120)
     yield engine
@@ -271,6 +271,28 @@ async def test_the_server_is_reachable_from_this_machine_only(managed: VllmEngin
     open_ports = [item for process in family for item in process.net_connections("inet")]
     listening = {item.laddr.ip for item in open_ports if item.status == psutil.CONN_LISTEN}
     assert listening == {"127.0.0.1"}
+
+
+@needs_vllm
+async def test_it_sleeps_after_its_answer_and_wakes_with_its_adapters(
+    managed: VllmEngine, model: Path
+) -> None:
+    """On the CPU the real server only pauses; the way to it and the proof are the same."""
+    setup = Setup(managed, model, "sleep")
+    adapter = setup.adapter("kept", seed=9)
+    await managed.load(adapter)
+    before = _text(await _answer(managed, adapter))
+    server = managed.server
+    assert server is not None
+    leader, answering = server.pid, asyncio.create_task(_answer(managed, adapter))
+    await asyncio.sleep(0.05)  # it is being answered
+    await managed.sleep()
+    assert _text(await answering) == before
+    with pytest.raises(EngineError, match="sleeps while a training"):
+        await _answer(managed, adapter)
+    await managed.wake()
+    assert (managed.status().state, server.pid) == ("ready", leader)
+    assert _text(await _answer(managed, adapter)) == before
 
 
 @needs_vllm

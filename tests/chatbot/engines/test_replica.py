@@ -128,3 +128,63 @@ async def test_the_next_start_ends_what_a_killed_app_left(settings: VllmSettings
     assert _alive(group) == set()
     assert server.exit_code() is None
     server.end(grace_s=1)
+
+
+async def test_it_sleeps_answers_nobody_and_wakes_as_it_was(
+    settings: VllmSettings, tmp_path: Path
+) -> None:
+    engine = VllmEngine(replace(settings, sleep_level=1))
+    await engine.start()
+    await engine.wait_ready(20)
+    await engine.load(AdapterRef("v0001", build_adapter(tmp_path / "a", Path(settings.model))))
+    leader = _leader(settings.state_path)
+    await engine.sleep()
+    assert engine.status().state == "asleep"
+    with pytest.raises(EngineError, match="sleeps while a training uses the card"):
+        await anext(engine.stream([], None, Sampling(), None))
+    await engine.wake()
+    assert engine.status().state == "ready"
+    assert _leader(settings.state_path) == leader
+    answer = [chunk.text async for chunk in engine.stream([], "v0001", Sampling(), None)]
+    assert "".join(answer) == ANSWER
+    await engine.stop()
+
+
+async def test_a_server_that_lost_something_in_its_sleep_is_started_afresh(
+    settings: VllmSettings, tmp_path: Path
+) -> None:
+    engine = VllmEngine(replace(settings, sleep_level=1, extra_args=("--forget",)))
+    await engine.start()
+    await engine.wait_ready(20)
+    await engine.load(AdapterRef("v0001", build_adapter(tmp_path / "a", Path(settings.model))))
+    leader = _leader(settings.state_path)
+    await engine.sleep()
+    await engine.wake()
+    assert _leader(settings.state_path) != leader
+    assert [ref.name for ref in await engine.loaded()] == ["v0001"]
+    await engine.stop()
+
+
+async def test_a_server_that_dies_asleep_is_started_only_when_it_shall_wake(
+    settings: VllmSettings,
+) -> None:
+    engine = VllmEngine(replace(settings, sleep_level=1))
+    await engine.start()
+    await engine.wait_ready(20)
+    await engine.sleep()
+    leader = _leader(settings.state_path)
+    os.kill(leader, signal.SIGKILL)
+    await _until(lambda: engine.status().state == "degraded")
+    await asyncio.sleep(0.5)  # many times the pause before a start
+    assert _leader(settings.state_path) == leader
+    await engine.wake()
+    assert engine.status().state == "ready"
+    assert _leader(settings.state_path) != leader
+    await engine.stop()
+
+
+async def test_an_engine_that_was_not_made_for_it_does_not_sleep(engine: VllmEngine) -> None:
+    assert not engine.can_sleep
+    with pytest.raises(EngineError) as caught:
+        await engine.sleep()
+    assert caught.value.code == "refused"

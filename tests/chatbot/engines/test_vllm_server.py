@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from chatbot.engines import vllm_server
 from chatbot.engines.vllm_server import (
     VllmSettings,
     build_command,
@@ -75,3 +76,20 @@ def test_a_rank_is_rounded_up_to_one_with_kernels(rank: int, taken: int) -> None
 )
 def test_the_reason_is_the_cause_and_not_its_wrapping(log: str, reason: str) -> None:
     assert find_reason(log) == reason
+
+
+def test_a_server_that_may_sleep_is_told_so(settings: VllmSettings) -> None:
+    sleeper = replace(settings, sleep_level=1)
+    assert "--enable-sleep-mode" in build_command(sleeper, 8001)
+    assert build_env(sleeper, "key")["VLLM_SERVER_DEV_MODE"] == "1"
+    assert "--enable-sleep-mode" not in build_command(settings, 8001)
+    assert "VLLM_SERVER_DEV_MODE" not in build_env(settings, "key")
+
+
+def test_on_a_card_it_starts_beside_a_training(
+    settings: VllmSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vllm_server, "is_cpu_build", lambda: False)
+    command = build_command(settings, 8001)
+    assert _value(command, "--gpu-memory-utilization") == "0.01"
+    assert "--kv-cache-memory-bytes" in command

@@ -1,0 +1,96 @@
+"""Rows without padding between them, in the real trainer on the CPU."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetune.acceleration import Acceleration
+from finetune.base_loading import Hardware
+from finetune.job import Base
+from finetune.recipe import Recipe
+from finetune.run_report import RunReport
+from finetune.schedule import plan_schedule
+from finetune.watch import Watch, WatchLimits
+from tests.tiny_models import Kind, build_model
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore"),  # of torch, transformers and trl, not of this project
+]
+
+RECIPE = Recipe(
+    r=4,
+    lora_alpha=8,
+    lora_dropout=0.0,
+    learning_rate=1e-3,
+    min_steps=1,
+    max_steps=1,
+    num_train_epochs=1,
+    effective_batch_size=4,
+    eval_steps=9,
+)
+LENGTHS = (70, 100, 9, 35)  # 100 is beyond the sliding window of the tiny gemma
+
+
+def build(folder: Path, kind: Kind, *, packing: bool = False) -> Any:
+    """The product's own trainer over four rows, without padding between them."""
+    from datasets import Dataset
+
+    from finetune import trainer as trainers
+    from finetune.base_loading import load_model, load_tokenizer
+    from finetune.training_callback import RunCallback, Span
+
+    base = Base("tiny", str(build_model(folder / "base", kind)))
+    hardware = Hardware("cpu", "fp32")
+    recipe = replace(RECIPE, packing="on", max_length=128) if packing else RECIPE
+    course = trainers.Course(
+        recipe=recipe,
+        schedule=plan_schedule(recipe, len(LENGTHS), most_at_once=4),
+        hardware=hardware,
+        checkpoints_dir=folder / "checkpoints",
+        acceleration=Acceleration(varlen=True),
+    )
+    rows = []
+    for number, length in enumerate(LENGTHS):
+        ids = [(7 * number + 3 * place) % 400 + 10 for place in range(length)]
+        rows.append({"input_ids": ids, "labels": [-100] * 4 + ids[4:]})
+    callback = RunCallback(RunReport(folder), Watch(WatchLimits(0, 1, 0), {}), Span(0, 1))
+    material = trainers.Material("sft", Dataset.from_list(rows), None)
+    model = load_model(base, hardware)
+    return trainers.build_trainer(course, model, load_tokenizer(base), material, callback)
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen3", "gemma3"])
+def test_flat_rows_have_the_loss_and_the_gradient_of_padded_ones(
+    kind: Kind, tmp_path: Path
+) -> None:
+    import torch
+
+    trainer = build(tmp_path, kind)
+    assert trainer.prove_flat()
+    gradients = []
+    for is_flat in (True, False):
+        trainer.data_collator.padding_free = is_flat
+        inputs = trainer.data_collator([trainer.train_dataset[n] for n in range(4)])
+        assert ("cu_seq_lens_q" in inputs) is is_flat
+        trainer.model.zero_grad()
+        trainer.compute_loss(trainer.model, inputs).backward()
+        named = trainer.model.named_parameters()
+        gradients.append({name: item.grad.clone() for name, item in named if item.requires_grad})
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradient, gradients[1][name], rtol=1e-3, atol=1e-6)
+
+
+def test_a_kernel_that_computes_something_else_is_found_and_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from finetune import varlen
+
+    monkeypatch.setattr(varlen, "_row_by_row", lambda rows, *_: rows[0] * 3)
+    trainer = build(tmp_path, "llama")
+    assert not trainer.prove_flat()
+    inputs = trainer.data_collator([trainer.train_dataset[n] for n in range(4)])
+    assert "attention_mask" in inputs
+    assert not varlen.is_varlen(trainer.model)
