@@ -3,7 +3,7 @@ PYTHON ?= python3
 PY = .venv/bin/python
 ARGS ?=
 
-.PHONY: run test check setup-run setup-check setup-test starter-model lock format
+.PHONY: run test check gpu-check setup-run setup-check setup-test starter-model lock format
 
 run: setup-run
 	@$(PY) app.py $(ARGS)
@@ -18,6 +18,9 @@ check: setup-check
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports --no-cache > .venv/lint-imports.txt || { cat .venv/lint-imports.txt; exit 1; }
 	@$(PY) -m pytest -q -m "not slow"
+
+gpu-check: setup-run
+	@$(PY) benchmarks/gpu_check.py $(ARGS)
 
 format:
 	@$(PY) -m ruff check -q --fix . ; $(PY) -m ruff format -q .

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -95,7 +96,7 @@ def _forget(out: Path, names: list[str]) -> None:
 
 def has_card() -> bool:
     """Whether torch sees a CUDA GPU; asked in another process, which keeps this one light."""
-    if find_spec("torch") is None:
+    if shutil.which("nvidia-smi") is None:
         return False
     code = "import sys, torch; sys.exit(not torch.cuda.is_available())"
     return subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -127,6 +128,8 @@ def run_section(section: Section, out: Path, arguments: argparse.Namespace) -> N
         print(f"  {why}", flush=True)
         results = read_results(out)
         known = results.get(section.name, SectionResult())
+        if is_impossible and known.cells:
+            return  # what was measured on another machine says more
         results[section.name] = replace(known, why=why, is_impossible=is_impossible)
         write_results(out, results)
 

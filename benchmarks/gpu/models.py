@@ -29,9 +29,18 @@ def make_model(folder: Path, name: str, *, is_tiny: bool, device: str) -> Path:
     for file in _TOKENIZER:
         shutil.copyfile(STARTER_DIR / file, target / file)
     config = model_config(name, is_tiny=is_tiny)
+    _fill_vocabulary(target / "tokenizer.json", config["vocab_size"])
     _write_weights(target, config, device)
     (target / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")  # last
     return target
+
+
+def _fill_vocabulary(path: Path, size: int) -> None:
+    """A text for every id: noise draws all of them, and what has none could not be streamed."""
+    tokenizer = json.loads(path.read_text(encoding="utf-8"))
+    known = tokenizer["model"]["vocab"]
+    known |= {f"x{number}": number for number in range(len(known), size)}
+    path.write_text(json.dumps(tokenizer, ensure_ascii=False), encoding="utf-8")
 
 
 def _write_weights(target: Path, config: Mapping[str, Any], device: str) -> None:

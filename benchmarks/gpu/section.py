@@ -9,11 +9,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import sys
 import traceback
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from benchmarks.gpu.context import Context, NotPossible
 from benchmarks.gpu.results import (
@@ -43,9 +44,18 @@ def main() -> int:
     parser.add_argument("--dry-run", action="store_true")
     arguments = parser.parse_args()
     section = find_section(arguments.name)
+    signal.signal(signal.SIGTERM, _end)
     _prepare(arguments.dry_run)
     module = importlib.import_module(f"benchmarks.gpu.{_MODULES.get(section.name, section.name)}")
     _note_machine(arguments.out, section)
+    try:
+        return _measure_open_cells(section, module, arguments)
+    finally:
+        if hasattr(module, "close"):
+            module.close()
+
+
+def _measure_open_cells(section: Section, module: Any, arguments: argparse.Namespace) -> int:
     for cell in cells_of(section, is_dry=arguments.dry_run):
         known = _known(arguments.out, section)
         before = known.get(cell.name)
@@ -57,6 +67,11 @@ def main() -> int:
         if any(words in found.error for words in _LOST_CARD):
             return START_AGAIN
     return 0
+
+
+def _end(*_: Any) -> NoReturn:
+    """At the time limit: end what was started, by the way out of main()."""
+    sys.exit(128 + signal.SIGTERM)
 
 
 def _prepare(is_dry: bool) -> None:
