@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 REQUIREMENTS = ROOT / "requirements"
 CPU_TORCH = "2.13.0"
+LEAST_DRIVER, LEAST_CAPABILITY = 580, 7.5  # of CUDA 13
 TORCH_COMPANIONS = ("torchvision", "torchaudio", "torchcodec")
 
 
@@ -59,7 +60,7 @@ def uv(*arguments: str | Path, fix: str = "Check the network and try again.") ->
 
 
 def find_device() -> str:
-    """cuda where an NVIDIA GPU is seen, cpu otherwise; ECOLOOP_DEVICE overrides."""
+    """cuda where a fit NVIDIA GPU is seen, cpu otherwise; ECOLOOP_DEVICE overrides."""
     wanted = os.environ.get("ECOLOOP_DEVICE", "")
     if wanted in ("cpu", "cuda"):
         return wanted
@@ -68,8 +69,32 @@ def find_device() -> str:
     tool = shutil.which("nvidia-smi")
     if not tool:
         return "cpu"
-    listed = subprocess.run([tool, "-L"], capture_output=True, text=True, check=False)
-    return "cuda" if "GPU" in listed.stdout else "cpu"
+    command = [tool, "--query-gpu=name,driver_version,compute_cap", "--format=csv,noheader"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False)
+    cards = [line.split(", ") for line in listed.stdout.splitlines() if line.count(", ") == 2]
+    if listed.returncode or not cards:
+        return "cpu"
+    why = explain_unfit(*cards[0])
+    if why:
+        say(f"{why} Everything is installed for the CPU; ECOLOOP_DEVICE=cuda insists.")
+    return "cpu" if why else "cuda"
+
+
+def explain_unfit(name: str, driver: str, capability: str) -> str:
+    """Why the pinned torch and vLLM, built for CUDA 13, cannot use this card; "" if they can."""
+    version = driver.split(".")[0]
+    if version.isdigit() and int(version) < LEAST_DRIVER:
+        return (
+            f"{name} has driver {driver}, but CUDA 13 needs {LEAST_DRIVER} or newer: "
+            "update the driver, then run this again."
+        )
+    try:
+        is_old = float(capability) < LEAST_CAPABILITY
+    except ValueError:  # "[N/A]": let torch say it
+        return ""
+    if is_old:
+        return f"{name} has compute capability {capability}; {LEAST_CAPABILITY} is needed."
+    return ""
 
 
 def has_vllm_wheels() -> bool:
@@ -174,6 +199,14 @@ def drop_broken_companions() -> None:
             uv("uninstall", "-q", name)
 
 
+def fetch_kernels() -> None:
+    """Ready-made kernels for vLLM; without them it compiles for minutes at its first start."""
+    say("fetching ready-made kernels for vLLM")
+    command = [venv_python(), "-m", "vllm.entrypoints.cli.main", "download-kernels"]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        say("there are none for this machine: the model server's first start takes longer")
+
+
 def install_engine(device: str) -> None:
     """torch, vLLM and the training packages for this machine."""
     if not has_vllm_wheels():
@@ -183,6 +216,7 @@ def install_engine(device: str) -> None:
     elif device == "cuda":
         say("installing vLLM and torch for CUDA (several GB)")
         uv("install", "-q", "--no-deps", "-r", REQUIREMENTS / "cuda.txt")
+        fetch_kernels()
     else:
         install_cpu_torch()
         say("installing vLLM for the CPU")
@@ -194,6 +228,14 @@ def install_engine(device: str) -> None:
         "import torch; from transformers import LlamaForCausalLM",
         fix="torch and transformers do not load together; remove .venv and try again.",
     )
+    if device == "cuda" and has_vllm_wheels() and not os.environ.get("ECOLOOP_DEVICE"):
+        run(
+            venv_python(),
+            "-c",
+            "import torch; assert torch.cuda.is_available(), 'torch sees no GPU'",
+            fix="torch was installed for CUDA but cannot use the GPU: look at nvidia-smi, or set "
+            "ECOLOOP_DEVICE=cpu and try again.",
+        )
 
 
 def find_chromium() -> str | None:

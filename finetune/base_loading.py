@@ -37,12 +37,17 @@ def choose_hardware(load: Load, wanted: str) -> Hardware:
 
     nf4: Literal["none", "nf4"] = "nf4" if load.quantization == "nf4" else "none"
     if wanted in ("auto", "cuda") and torch.cuda.is_available():
-        has_bf16 = torch.cuda.get_device_capability()[0] >= 8
-        half: Literal["bf16", "fp16"] = "bf16" if has_bf16 else "fp16"
-        return Hardware("cuda", "fp32" if load.precision == "fp32" else half, nf4)
+        return Hardware("cuda", _precision(load.precision, torch.cuda.get_device_capability()), nf4)
     if wanted == "auto" and torch.backends.mps.is_available():
         return Hardware("mps", "fp32")
     return Hardware("cpu", "fp32", nf4)
+
+
+def _precision(wanted: str, capability: tuple[int, int]) -> Literal["fp32", "bf16", "fp16"]:
+    """As planned, but never a bf16 that is only emulated."""
+    if wanted == "fp32":
+        return "fp32"
+    return "bf16" if wanted == "bf16" and capability[0] >= 8 else "fp16"
 
 
 def load_tokenizer(base: Base) -> Any:

@@ -247,8 +247,19 @@ def build_trainer(
         callbacks=[callback],
         **options,
     )
+    if course.hardware.precision == "fp16":
+        keep_full_numbers(trainer.model)
     trainer.run_callback, trainer.choice = callback, CheckpointChoice()
     return trainer
+
+
+def keep_full_numbers(model: Any) -> None:
+    """What is trained, in fp32: the loss scale of fp16 cannot be taken off other gradients, and TRL
+    turns the adapter of a 4-bit base to bf16.
+    """
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
 
 
 _Built = tuple[type, Any, dict[str, Any]]

@@ -19,7 +19,12 @@ def put_tool(folder, name, script):
 @pytest.mark.parametrize(
     ("script", "device"),
     [
-        ("echo 'GPU 0: Some Card (UUID: GPU-1)'", "cuda"),
+        ("echo 'NVIDIA H200, 580.159.04, 9.0'", "cuda"),
+        ("echo 'NVIDIA GeForce RTX 4090, 591.44, 8.9'; echo 'Quadro P400, 591.44, 6.1'", "cuda"),
+        ("echo 'Tesla T4, 580.65.06, 7.5'", "cuda"),
+        ("echo 'NVIDIA A100, 550.54.15, 8.0'", "cpu"),  # a driver from before CUDA 13
+        ("echo 'Tesla V100, 580.65.06, 7.0'", "cpu"),  # a card that CUDA 13 has dropped
+        ("echo 'NVIDIA Thor, 600.1, [N/A]'", "cuda"),
         ("echo 'No devices were found'", "cpu"),
         ("exit 9", "cpu"),
     ],
@@ -29,6 +34,14 @@ def test_a_gpu_is_seen_through_the_driver_tool(tmp_path, monkeypatch, script, de
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("ECOLOOP_DEVICE", raising=False)
     assert setup_env.find_device() == device
+
+
+def test_why_a_card_is_not_used_is_said(capsys, tmp_path, monkeypatch):
+    put_tool(tmp_path, "nvidia-smi", "echo 'NVIDIA A100, 550.54.15, 8.0'")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("ECOLOOP_DEVICE", raising=False)
+    setup_env.find_device()
+    assert "driver 550.54.15, but CUDA 13 needs 580 or newer" in capsys.readouterr().out
 
 
 def test_the_device_can_be_set_and_a_wrong_one_is_named(monkeypatch):

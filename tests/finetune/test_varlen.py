@@ -94,3 +94,16 @@ def test_a_kernel_that_computes_something_else_is_found_and_not_used(
     inputs = trainer.data_collator([trainer.train_dataset[n] for n in range(4)])
     assert "attention_mask" in inputs
     assert not varlen.is_varlen(trainer.model)
+
+
+def test_what_fp16_trains_is_kept_in_full_numbers(tmp_path: Path) -> None:
+    import torch
+
+    from finetune.trainer import keep_full_numbers
+
+    trainer = build(tmp_path, "llama")
+    trained = [item for item in trainer.model.parameters() if item.requires_grad]
+    for parameter in trained:
+        parameter.data = parameter.data.to(torch.bfloat16)  # as TRL does on a 4-bit base
+    keep_full_numbers(trainer.model)
+    assert {parameter.dtype for parameter in trained} == {torch.float32}
