@@ -202,7 +202,7 @@ def drop_broken_companions() -> None:
 def fetch_kernels() -> None:
     """Ready-made kernels for vLLM; without them it compiles for minutes at its first start."""
     say("fetching ready-made kernels for vLLM")
-    command = [venv_python(), "-m", "vllm.entrypoints.cli.main", "download-kernels"]
+    command = [str(venv_python()), "-m", "vllm.entrypoints.cli.main", "download-kernels"]
     if subprocess.run(command, capture_output=True, check=False).returncode:
         say("there are none for this machine: the model server's first start takes longer")
 

@@ -10,16 +10,17 @@ from typing import Final
 
 import psutil
 
-from finetune.memory import MIB, Machine
+from finetune.memory import GIB, MIB, Machine
 
 _QUERY: Final = "memory.total,memory.free,compute_cap"
 _TIMEOUT_S: Final = 10
+_NO_SERVER: Final = GIB  # the driver, a screen, a context of our own: nobody talks to those
 
 
 def find_machine(device: str = "auto", *, can_sleep: bool = False) -> Machine:
     """The card where there is one and it is wanted, else the memory of the CPU.
 
-    What is in use on the card counts as the server's.
+    What is in use on the card counts as the server's, if it is more than a screen takes.
     """
     if device in ("auto", "cuda"):
         card = _find_card()
@@ -47,10 +48,11 @@ def _find_card() -> Machine | None:
 def read_card(text: str) -> Machine:
     """From one line of nvidia-smi: total and free MiB, compute capability."""
     total, free, capability = (part.strip() for part in text.strip().splitlines()[0].split(","))
+    used = (int(total) - int(free)) * MIB
     return Machine(
         device="cuda",
         total=int(total) * MIB,
         free=int(free) * MIB,
-        server=(int(total) - int(free)) * MIB,
+        server=used if used > _NO_SERVER else 0,
         has_bf16=float(capability) >= 8.0,
     )

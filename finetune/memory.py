@@ -24,6 +24,7 @@ _NF4_BYTES: Final = 0.5 + 0.127 / 8  # double quantisation keeps 0.127 bits a pa
 _ADAM_BYTES: Final = 16  # fp32 weight, gradient and two moments
 _MARGIN: Final = 1.15  # fragmentation, and what no formula knows
 _GPU_SPARE: Final = 4 * GIB  # the server beside it must go on breathing
+_ASLEEP_REST: Final = GIB  # a sleeping server keeps its context and its graphs
 _CPU_SPARE: Final = GIB // 2
 CUDA_CONTEXT: Final = 600 * MIB
 # Resident after the imports of torch, transformers, peft and trl, measured with 2.13 and 1.16.
@@ -238,7 +239,7 @@ def plan_memory(
     for plan in plans:
         if plan.needed <= machine.free:
             return plan
-    asleep = machine.free + machine.server
+    asleep = machine.free + machine.server - _ASLEEP_REST
     if machine.can_sleep and machine.server:
         for plan in plans:
             if plan.needed <= asleep:

@@ -80,8 +80,10 @@ def _prepare(is_dry: bool) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = os.environ["DO_NOT_TRACK"] = "1"
     os.environ["WANDB_MODE"] = "disabled"
+    os.environ["TQDM_DISABLE"] = "1"
     if is_dry:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        os.environ["OMP_NUM_THREADS"] = "1"  # more only wait for each other
 
 
 def _measure(module: Any, cell: Cell, context: Context) -> Measured:

@@ -73,9 +73,9 @@ class Bout:
 
 def measure(cell: Cell, context: Context) -> Mapping[str, Any]:
     """One of the three training sections' measurements."""
-    start_afresh()
     if "model" in cell.options:
         return _measure_size(cell, context)
+    start_afresh()
     if cell.name == "seeds" or cell.name == "trl-packing":
         return _measure_peer(cell, context)
     if cell.name == "ours":
@@ -84,6 +84,8 @@ def measure(cell: Cell, context: Context) -> Mapping[str, Any]:
 
 
 def _measure_size(cell: Cell, context: Context) -> Mapping[str, Any]:
+    rate = matrix_rate(context)
+    start_afresh()
     is_nf4 = cell.options["numbers"] == "nf4"
     recipe = replace(_RECIPE, quantization="nf4" if is_nf4 else "none")
     length = 64 if context.is_dry else 1024
@@ -94,8 +96,8 @@ def _measure_size(cell: Cell, context: Context) -> Mapping[str, Any]:
     shape = read_shape(Path(base.path))
     work = Work(ROWS_A_STEP * length, ROWS_A_STEP * length // 4, length)
     flops = step_flops(shape, count_trainable(shape, recipe), work)
-    rate = utilisation(flops, figures["step_ms"] / 1000, matrix_rate(context))
-    return {**figures, "mfu": rate, "tflop_per_step": flops / 1e12}
+    mfu = utilisation(flops, figures["step_ms"] / 1000, rate)
+    return {**figures, "mfu": mfu, "tflop_per_step": flops / 1e12}
 
 
 def find_base(name: str, context: Context) -> Base:

@@ -13,6 +13,10 @@ def test_a_card_is_read_from_one_line_of_nvidia_smi() -> None:
     assert card.has_bf16
 
 
+def test_the_memory_of_a_screen_is_no_server() -> None:
+    assert read_card("24576, 23900, 8.6\n").server == 0
+
+
 def test_a_card_of_the_generation_before_has_no_bf16() -> None:
     assert not read_card("15360, 15000, 7.5").has_bf16
 
