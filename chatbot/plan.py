@@ -5,7 +5,7 @@ was understood, which earlier turns go along, who answers.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
@@ -20,6 +20,8 @@ from feedback_store.records import Conversation, Turn
 from feedback_store.store import Store
 
 _TITLE_LENGTH: Final = 60
+# The adapter of a turn, by its request and its conversation; "" is the base model.
+Choose = Callable[[TurnRequest, str], str]
 
 
 @dataclass(frozen=True)
@@ -37,26 +39,27 @@ class Plan:
     retry_of: int | None = None
 
 
-def make_plan(store: Store, request: TurnRequest, adapter: str) -> Plan:
+def make_plan(store: Store, request: TurnRequest, choose: Choose) -> Plan:
     """The plan of a checked request; raises ChatError for what is gone or somebody else's."""
     if request.retry_of is not None:
-        return _plan_retry(store, request, request.retry_of, adapter)
-    conversation = _find_conversation(store, request)
-    turns = store.list_turns(conversation.conversation_id) if conversation else []
-    info = _understand(request, conversation)
+        return _plan_retry(store, request, request.retry_of, choose)
+    known = _find_conversation(store, request)
+    turns = store.list_turns(known.conversation_id) if known else []
+    info = _understand(request, known)
+    conversation = known or _new_conversation(request, info)
     return Plan(
         request=request,
-        conversation=conversation or _new_conversation(request, info),
-        is_new=conversation is None,
+        conversation=conversation,
+        is_new=known is None,
         base_info=info,
         user_text=request.text or _summarise(info, request.lang),
         question=_to_question(request, info),
         history=past_turns(turns),
-        adapter=adapter,
+        adapter=choose(request, conversation.conversation_id),
     )
 
 
-def _plan_retry(store: Store, request: TurnRequest, turn_id: int, adapter: str) -> Plan:
+def _plan_retry(store: Store, request: TurnRequest, turn_id: int, choose: Choose) -> Plan:
     """The same question at the same place of the talk, asked anew."""
     turn, conversation = get_own_turn(store, turn_id, request.person_id)
     turns = store.list_turns(conversation.conversation_id)
@@ -68,7 +71,7 @@ def _plan_retry(store: Store, request: TurnRequest, turn_id: int, adapter: str) 
         user_text=turn.user_text,
         question={"role": "user", "content": turn.messages[-1]["content"]},
         history=past_turns(turns, before=find_root(turn, turns)),
-        adapter=adapter,
+        adapter=choose(request, conversation.conversation_id),
         retry_of=turn_id,
     )
 

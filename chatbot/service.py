@@ -82,10 +82,13 @@ class ChatService:
         settings: ChatSettings | None = None,
         *,
         status: Callable[[], EngineStatus] | None = None,
+        choose_adapter: Callable[[str], AdapterRef | None] | None = None,
     ) -> None:
         self.store = store
         self.engine = engine
         self.production = production
+        # Who answers a conversation, by its id: another than production while one is on trial.
+        self.choose_adapter = choose_adapter or (lambda _conversation_id: production())
         self.status = status or engine.status  # may wait for more than the engine itself
         self.settings = settings or ChatSettings()
         self.limits = AnswerLimits(self.settings.limits)
@@ -117,9 +120,8 @@ class ChatService:
             is_alongside=request.is_alongside,
         )
         with place:
-            adapter = self._choose_adapter(request)
             try:
-                plan = await _run_in(self._readers, make_plan, self.store, request, adapter)
+                plan = await _run_in(self._readers, make_plan, self.store, request, self._choose)
             except StoreError as error:
                 raise ChatError(error.code, str(error)) from error
             async with aclosing(self._run(plan)) as events:
@@ -133,11 +135,12 @@ class ChatService:
         if status.state not in ("ready", "degraded"):
             raise ChatError("engine_not_ready", status.detail, retry_after_s=5)
 
-    def _choose_adapter(self, request: TurnRequest) -> str:
+    def _choose(self, request: TurnRequest, conversation_id: str) -> str:
+        """The version of this turn; asked once, so a swap never changes an answer in flight."""
         if request.adapter is not None:
             return request.adapter
-        production = self.production()
-        return production.name if production else ""
+        chosen = self.choose_adapter(conversation_id)
+        return chosen.name if chosen else ""
 
     async def _run(self, plan: Plan) -> AsyncGenerator[TurnEvent, None]:
         attempt = self._begin(plan)

@@ -60,7 +60,12 @@ def get_alias(connection: Connection, alias: str) -> str | None:
 
 
 def set_alias(
-    connection: Connection, alias: str, version: str | None, actor: str, reason: str
+    connection: Connection,
+    alias: str,
+    version: str | None,
+    actor: str,
+    reason: str,
+    share: float | None,
 ) -> AliasEvent:
     """Point the alias at the version, and append the event that says who did it and why."""
     if version is not None and get_adapter(connection, version) is None:
@@ -78,6 +83,7 @@ def set_alias(
         "actor": check_text("actor", actor),
         "reason": check_text("reason", reason),
         "created_at": now(),
+        "share": share,
     }
     row["event_id"] = insert(connection, "alias_events", row)
     return from_row(AliasEvent, row)

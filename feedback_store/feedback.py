@@ -48,14 +48,15 @@ def list_feedback(connection: Connection, turn_id: int) -> list[Feedback]:
 
 
 def list_rated_turns(
-    connection: Connection, after_feedback_id: int, limit: int
+    connection: Connection, after_feedback_id: int, since: str, limit: int
 ) -> list[tuple[Turn, Feedback, Conversation]]:
     """Turns with current feedback, in the order in which it was given."""
     rows = fetch_all(
         connection,
-        "SELECT * FROM feedback WHERE feedback_id > ? AND is_current = 1 "
-        "ORDER BY feedback_id LIMIT ?",
-        (after_feedback_id, limit),
+        "SELECT * FROM feedback WHERE feedback_id > ? AND is_current = 1 AND created_at >= ? "
+        "AND EXISTS (SELECT 1 FROM turns WHERE turns.turn_id = feedback.turn_id "
+        "AND turns.created_at >= ?) ORDER BY feedback_id LIMIT ?",
+        (after_feedback_id, since, since, limit),
     )
     found = []
     for row in rows:

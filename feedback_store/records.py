@@ -259,6 +259,7 @@ class AliasEvent:
     actor: str
     reason: str
     created_at: str
+    share: float | None = None  # of the conversations, where a trial began
 
 
 @dataclass(frozen=True, kw_only=True)

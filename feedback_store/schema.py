@@ -258,10 +258,16 @@ def _create_views(db: Database) -> None:
         db.create_view(name, textwrap.dedent(query).strip(), replace=True)
 
 
+def _add_share(db: Database) -> None:
+    """4: which share of the conversations a trial gets."""
+    db.execute("ALTER TABLE alias_events ADD COLUMN share REAL")
+
+
 MIGRATIONS: Final[tuple[Callable[[Database], None], ...]] = (
     _create_records,
     _create_search,
     _create_views,
+    _add_share,
 )
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 

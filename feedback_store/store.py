@@ -175,10 +175,12 @@ class Store:
         return self._db.read(feedback.list_feedback, turn_id)
 
     def list_rated_turns(
-        self, *, after_feedback_id: int = 0, limit: int = 500
+        self, *, after_feedback_id: int = 0, since: str = "", limit: int = 500
     ) -> list[tuple[Turn, Feedback, Conversation]]:
-        """Turns with current feedback, in the order in which it was given."""
-        return self._db.read(feedback.list_rated_turns, after_feedback_id, limit)
+        """Turns with current feedback, in the order in which it was given; since: answered at that
+        time or later.
+        """
+        return self._db.read(feedback.list_rated_turns, after_feedback_id, since, limit)
 
     # Examples
 
@@ -340,9 +342,19 @@ class Store:
         """The version behind the alias; None is the base model."""
         return self._db.read(adapters.get_alias, alias)
 
-    def set_alias(self, alias: str, version: str | None, *, actor: str, reason: str) -> AliasEvent:
-        """Point the alias at the version and append the event, in one transaction."""
-        return self._db.write(adapters.set_alias, alias, version, actor, reason)
+    def set_alias(
+        self,
+        alias: str,
+        version: str | None,
+        *,
+        actor: str,
+        reason: str,
+        share: float | None = None,
+    ) -> AliasEvent:
+        """Point the alias at the version and append the event, in one transaction. share: of the
+        conversations, where it is a trial.
+        """
+        return self._db.write(adapters.set_alias, alias, version, actor, reason, share)
 
     def list_alias_events(self, alias: str | None = None, limit: int = 100) -> list[AliasEvent]:
         """Moves of the alias (or of all), newest first."""

@@ -1,12 +1,14 @@
-"""A version on trial: a share of the people talks with it, and their thumbs decide.
+"""A version on trial: a share of the conversations talks with it, and people's thumbs decide.
 
-Who is in the trial is a hash of the person and the version, so everyone keeps the adapter they
-began with, in every conversation and after every restart. One thumb a person counts.
+Which conversations are in the trial is a hash of conversation and version, so each keeps the
+adapter it began with, after every restart, too. The trial itself is the alias `canary` and the
+event that set it: who began it, when, why, and with which share.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -15,17 +17,19 @@ from feedback_store.records import AliasEvent, Conversation, Feedback, Turn
 from feedback_store.store import Store
 from finetune.adapter_folder import RegistryError
 from finetune.evaluate import Serving
-from finetune.registry import check_promotable, production_version
-from finetune.sequential import Thumbs, evidence_better, evidence_worse, take_blocks
-from finetune.swap import (
+from finetune.registry import (
     CANARY,
-    Promotion,
-    load_version,
-    promote_live,
-    warm_up,
+    PRODUCTION,
+    check_promotable,
+    get_version,
+    production_version,
 )
+from finetune.sequential import Thumbs, evidence_better, evidence_worse, take_blocks
+from finetune.swap import Promotion, load_version, promote_live, warm_up
 
 Decision = Literal["none", "undecided", "worse", "better"]
+DEFAULT_SHARE: Final = 0.1
+_MAX_SHARE: Final = 0.5
 _ACTOR: Final = "canary"
 _PAGE: Final = 500
 _MAX_PER_BLOCK: Final = 9  # production ratings beside one of the canary
@@ -33,31 +37,46 @@ _MAX_PER_BLOCK: Final = 9  # production ratings beside one of the canary
 
 @dataclass(frozen=True)
 class CanarySettings:
-    """How a trial runs. alpha: the chance that equal adapters are ever told apart, each way."""
+    """How a trial decides. alpha: the chance that equal adapters are ever told apart, each way."""
 
-    share: float = 0.1
     alpha: float = 0.05
     min_blocks: int = 5  # fewer thumbs decide nothing, whatever the odds
+    max_per_person: int = 5  # conversations of one visitor that count; the studio's all do
     auto_promote: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("share", "alpha"):
-            if not 0 < getattr(self, name) <= 0.5:
-                raise ValueError(
-                    f"canary {name} is {getattr(self, name)}; it must be above 0 and at most 0.5."
-                )
+        if not 0 < self.alpha <= 0.5:
+            raise ValueError(
+                f"canary alpha is {self.alpha}; it must be above 0 and at most {_MAX_SHARE}."
+            )
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A version on trial, and what it is compared with (None: the base)."""
+
+    version: str
+    share: float
+    against: str | None
+    started_at: str
+    started_by: str
 
     @property
     def per_block(self) -> int:
         """Ratings of production that are expected for one of the canary."""
         return max(1, min(_MAX_PER_BLOCK, round((1 - self.share) / self.share)))
 
+    def includes(self, conversation_id: str) -> bool:
+        """Whether this conversation talks with the version: always the same answer."""
+        named = f"{self.version}/{conversation_id}".encode("utf-8", "replace")
+        return int.from_bytes(hashlib.sha256(named).digest()[:8], "big") < self.share * 2**64
+
 
 @dataclass(frozen=True)
 class CanaryStatus:
     """Where a trial stands. message is a sentence for people."""
 
-    version: str | None
+    trial: Trial | None
     decision: Decision
     message: str
     thumbs: Thumbs | None = None
@@ -68,25 +87,49 @@ class CanaryStatus:
 NO_TRIAL: Final = CanaryStatus(None, "none", "No version is on trial.")
 
 
-def canary_version(store: Store) -> str | None:
-    """The version on trial; None when there is none, or when it was promoted meanwhile."""
+def check_share(share: float) -> None:
+    """Raise RegistryError for a share that is none, or more than half."""
+    if not 0 < share <= _MAX_SHARE:  # a NaN is none either
+        raise RegistryError(
+            "bad_share", f"The share is {share}; it must be above 0 and at most {_MAX_SHARE}."
+        )
+
+
+def find_trial(store: Store) -> Trial | None:
+    """The trial that runs; None when there is none, or its version was promoted meanwhile."""
     version = store.get_alias(CANARY)
-    return None if version == production_version(store) else version
+    if version is None or version == production_version(store):
+        return None
+    began = store.list_alias_events(CANARY, limit=1)[0]
+    earlier = (
+        event
+        for event in store.list_alias_events(PRODUCTION, limit=10_000)  # newest first
+        if event.event_id < began.event_id
+    )
+    moved = next(earlier, None)
+    against = moved.to_version if moved else None
+    share = began.share or DEFAULT_SHARE
+    return Trial(version, share, against, began.created_at, began.actor)
 
 
-def start_canary(store: Store, serving: Serving, version: str, promotion: Promotion) -> AliasEvent:
+def start_canary(
+    store: Store, serving: Serving, version: str, share: float, promotion: Promotion
+) -> AliasEvent:
     """Load and prove a version and put it on trial; raises where it may not be promoted."""
+    check_share(share)
     if version == production_version(store):
         raise RegistryError("already_production", f"{version} is production already.")
-    running = canary_version(store)
+    running = find_trial(store)
     if running is not None:
         raise RegistryError(
-            "canary_running", f"{running} is on trial. End that first, or wait for its thumbs."
+            "canary_running",
+            f"{running.version} is on trial. End that first, or wait for its thumbs.",
         )
     check_promotable(store, version, promotion.reason, override=promotion.override)
     load_version(store, serving, version)
     warm_up(serving, version)
-    return store.set_alias(CANARY, version, actor=promotion.actor, reason=promotion.reason)
+    actor, reason = promotion.actor, promotion.kept_reason
+    return store.set_alias(CANARY, version, actor=actor, reason=reason, share=share)
 
 
 def stop_canary(store: Store, actor: str, reason: str) -> AliasEvent:
@@ -98,65 +141,55 @@ def stop_canary(store: Store, actor: str, reason: str) -> AliasEvent:
     return store.set_alias(CANARY, None, actor=actor, reason=reason)
 
 
-def is_chosen(version: str, person_id: str, share: float) -> bool:
-    """Whether this person is in the trial of this version: always the same answer."""
-    digest = hashlib.sha256(f"{version}/{person_id}".encode("utf-8", "replace")).digest()
-    return int.from_bytes(digest[:8], "big") < share * 2**64
-
-
-def choose_version(store: Store, person_id: str, settings: CanarySettings) -> str | None:
-    """The version that answers this person now; None is the base."""
-    version = canary_version(store)
-    if version is not None and is_chosen(version, person_id, settings.share):
-        return version
-    return production_version(store)
-
-
 def _rated_since(store: Store, started_at: str) -> Iterator[tuple[Turn, Feedback, Conversation]]:
     last = 0
-    while page := store.list_rated_turns(after_feedback_id=last, limit=_PAGE):
+    while page := store.list_rated_turns(after_feedback_id=last, since=started_at, limit=_PAGE):
         last = page[-1][1].feedback_id
-        yield from (item for item in page if item[0].created_at >= started_at)
+        yield from page
 
 
-def _is_fair(feedback: Feedback, conversation: Conversation) -> bool:
-    """A thumb of whoever asked, on an answer that nobody had picked for a comparison."""
+def _is_fair(trial: Trial, turn: Turn, feedback: Feedback, conversation: Conversation) -> bool:
+    """A thumb of whoever asked, on an answer of the version that the trial gave them."""
     is_own = feedback.rating is not None and feedback.person_id == conversation.person_id
-    return is_own and not any(reason.startswith("arena_") for reason in feedback.reasons)
+    included = trial.includes(conversation.conversation_id)
+    given = trial.version if included else trial.against or ""
+    is_compared = any(reason.startswith("arena_") for reason in feedback.reasons)
+    return is_own and turn.adapter == given and not is_compared
 
 
-def count_thumbs(store: Store, version: str, per_block: int) -> Thumbs:
-    """The thumbs since the trial began, the first of each person, in the order they came."""
-    event = next(item for item in store.list_alias_events(CANARY) if item.to_version == version)
-    names = {version: True, production_version(store) or "": False}
+def count_thumbs(store: Store, trial: Trial, max_per_person: int) -> Thumbs:
+    """The thumbs since the trial began, the first of each conversation, in the order they came."""
     ratings: dict[bool, list[bool]] = {True: [], False: []}
-    seen: set[str] = set()
-    for turn, feedback, conversation in _rated_since(store, event.created_at):
-        if (
-            _is_fair(feedback, conversation)
-            and turn.adapter in names
-            and conversation.person_id not in seen
-        ):
-            seen.add(conversation.person_id)
-            ratings[names[turn.adapter]].append(feedback.rating == "like")
-    return take_blocks(ratings[True], ratings[False], per_block)
+    counted: set[str] = set()
+    by_person: Counter[str] = Counter()
+    for turn, feedback, conversation in _rated_since(store, trial.started_at):
+        person, talk = conversation.person_id, conversation.conversation_id
+        if talk in counted or not _is_fair(trial, turn, feedback, conversation):
+            continue
+        if conversation.origin != "studio" and by_person[person] >= max_per_person:
+            continue
+        counted.add(talk)
+        by_person[person] += 1
+        ratings[turn.adapter == trial.version].append(feedback.rating == "like")
+    return take_blocks(ratings[True], ratings[False], trial.per_block)
 
 
-def _describe(version: str, thumbs: Thumbs) -> str:
+def _describe(trial: Trial, thumbs: Thumbs) -> str:
     return (
-        f"{version}: {thumbs.canary_likes} of {thumbs.num_blocks} people like it; production: "
-        f"{thumbs.production_likes} of {thumbs.num_production}"
+        f"{trial.version}: {thumbs.canary_likes} of {thumbs.num_blocks} conversations liked; "
+        f"{trial.against or 'the base model'}: {thumbs.production_likes} of "
+        f"{thumbs.num_production}"
     )
 
 
 def read_canary(store: Store, settings: CanarySettings) -> CanaryStatus:
     """What the thumbs say so far; may be asked as often as one likes."""
-    version = canary_version(store)
-    if version is None:
+    trial = find_trial(store)
+    if trial is None:
         return NO_TRIAL
-    thumbs = count_thumbs(store, version, settings.per_block)
+    thumbs = count_thumbs(store, trial, settings.max_per_person)
     worse, better = evidence_worse(thumbs), evidence_better(thumbs)
-    told = _describe(version, thumbs)
+    told = _describe(trial, thumbs)
     decision: Decision = "undecided"
     if thumbs.num_blocks >= settings.min_blocks and worse >= 1 / settings.alpha:
         decision, told = "worse", f"People like it less ({told}; e = {worse:.0f})."
@@ -164,7 +197,21 @@ def read_canary(store: Store, settings: CanarySettings) -> CanaryStatus:
         decision, told = "better", f"People like it more ({told}; e = {better:.0f})."
     else:
         told = f"Not decided yet ({told})."
-    return CanaryStatus(version, decision, told, thumbs, worse, better)
+    return CanaryStatus(trial, decision, told, thumbs, worse, better)
+
+
+def _why_pointless(store: Store) -> str | None:
+    """Why the trial compares nothing any more: what answers has changed since it began."""
+    production = production_version(store)
+    if store.get_alias(CANARY) == production:
+        return "It is production now."
+    trial = find_trial(store)
+    if trial is None or trial.against == production:
+        return None
+    return (
+        f"{production or 'The base model'} answers now instead of "
+        f"{trial.against or 'the base model'}; begin a new trial against it."
+    )
 
 
 def step_canary(store: Store, serving: Serving, settings: CanarySettings) -> CanaryStatus:
@@ -172,14 +219,18 @@ def step_canary(store: Store, serving: Serving, settings: CanarySettings) -> Can
 
     Killed in between, the next step finishes: a version that is production is on no trial.
     """
-    if store.get_alias(CANARY) is not None and canary_version(store) is None:
-        stop_canary(store, _ACTOR, "It is production now.")
+    if store.get_alias(CANARY) is None:
+        return NO_TRIAL
+    if pointless := _why_pointless(store):
+        stop_canary(store, _ACTOR, pointless)
+        return NO_TRIAL
     status = read_canary(store, settings)
     if status.decision == "worse":
         stop_canary(store, _ACTOR, status.message)
-    elif status.decision == "better" and status.version and settings.auto_promote:
-        # The gate was passed or overridden when the trial began; people have confirmed it.
-        promotion = Promotion(_ACTOR, status.message, override=True)
-        promote_live(store, serving, status.version, promotion)
+    elif status.decision == "better" and status.trial and settings.auto_promote:
+        # It passed the gate or was overridden when the trial began; people have confirmed it.
+        version = status.trial.version
+        is_override = get_version(store, version).state != "passed"
+        promote_live(store, serving, version, Promotion(_ACTOR, status.message, is_override))
         stop_canary(store, _ACTOR, status.message)
     return status

@@ -31,6 +31,7 @@ from finetune.gate import Verdict
 from finetune.report import Report, current_time
 
 PRODUCTION: Final = "production"
+CANARY: Final = "canary"
 _FORMAT: Final = 1
 # The timer's reconcile must not clear what another thread is building.
 _PUBLISHING: Final = threading.RLock()
@@ -220,9 +221,11 @@ def roll_back(store: Store, actor: str, reason: str = "rolled back") -> AliasEve
 def retire(store: Store, adapter_version: str) -> None:
     """Never offer a version again; its folder stays, because a server may hold it."""
     get_version(store, adapter_version)
-    if adapter_version in _trail(store)[-2:]:
+    if adapter_version in (*_trail(store)[-2:], store.get_alias(CANARY)):
         raise RegistryError(
-            "in_use", f"{adapter_version} answers people or is the way back; it cannot be retired."
+            "in_use",
+            f"{adapter_version} answers people, is the way back or is on trial; "
+            "it cannot be retired.",
         )
     store.update_adapter(adapter_version, state="retired")
 

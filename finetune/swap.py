@@ -15,8 +15,10 @@ from chatbot.themes import BaseInfo
 from feedback_store.records import AliasEvent
 from feedback_store.store import Store
 from finetune.adapter_folder import RegistryError, verify_adapter
+from finetune.applied import find_mismatch
 from finetune.evaluate import GenerateRequest, Serving
 from finetune.registry import (
+    CANARY,
     PRODUCTION,
     adopt_orphans,
     check_promotable,
@@ -27,7 +29,6 @@ from finetune.registry import (
     promote,
 )
 
-CANARY: Final = "canary"
 CANDIDATE_PREFIX: Final = "candidate-"
 # Codes of an engine that has judged the adapter itself; any other failure may pass.
 _ADAPTER_IS_BAD: Final = frozenset({"bad_adapter", "no_effect"})
@@ -41,6 +42,11 @@ class Promotion:
     reason: str
     override: bool = False
 
+    @property
+    def kept_reason(self) -> str:
+        """The reason as the event log keeps it."""
+        return f"override: {self.reason.strip()}" if self.override else self.reason
+
 
 @dataclass(frozen=True)
 class Reconciled:
@@ -51,7 +57,9 @@ class Reconciled:
 
 
 def load_version(store: Store, serving: Serving, version: str) -> None:
-    """Verify every byte, load, and prove that it changes the answers."""
+    """Verify every byte, load, and prove that what is served is what was trained: it differs from
+    the base, and by as much as training measured.
+    """
     adapter = get_version(store, version)
     if adapter.base_model != serving.base_model:
         raise RegistryError(
@@ -60,8 +68,15 @@ def load_version(store: Store, serving: Serving, version: str) -> None:
             "Start the application with that base model, or retrain.",
         )
     folder = locate_version(store, version)
-    verify_adapter(folder)
-    serving.load(version, folder)
+    manifest = verify_adapter(folder)
+    was_loaded = version in serving.loaded()
+    difference = serving.load(version, folder)
+    mismatch = find_mismatch(manifest.get("result") or {}, difference)
+    if mismatch is None:
+        return
+    if not was_loaded:
+        serving.unload(version)
+    raise RegistryError(mismatch.code, f"{version} is not what was trained. {mismatch.message}")
 
 
 def warm_up(serving: Serving, version: str | None) -> None:

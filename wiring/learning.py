@@ -9,19 +9,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from chatbot.engines.base import AdapterRef
 from chatbot.ui.parts import Blocker
 from feedback_store.records import ExampleFilter
 from feedback_store.store import Store
+from finetune.canary import CanarySettings
 from finetune.checks import DEFAULT_CHECKS, CheckSettings
 from finetune.curate import collect_feedback
 from finetune.evaluate import EvaluationSettings, Serving
 from finetune.loop import LoopSettings, Outcome, retrain
 from finetune.progress import Control, LoopProgress
 from finetune.recipe import list_recipes, load_recipe
-from finetune.registry import locate_version, production_version
 from finetune.set_checks import refresh_new_feedback
-from finetune.swap import Promotion, Reconciled, promote_live, reconcile, roll_back_live
+from wiring.live_versions import LiveVersions
 
 logger = logging.getLogger(__name__)
 
@@ -51,8 +50,8 @@ def count_accepted(store: Store) -> int:
     return store.count_examples(ExampleFilter(state="accepted"))
 
 
-class LearningSide:
-    """Implements chatbot.ui.parts.Learning. Promotions and rollbacks happen one after another."""
+class LearningSide(LiveVersions):
+    """Implements chatbot.ui.parts.Learning."""
 
     def __init__(
         self,
@@ -62,58 +61,14 @@ class LearningSide:
         settings: LearningSettings,
         is_engine_ready: Callable[[], bool],
     ) -> None:
-        self._store = store
-        self._data_dir = data_dir
-        self._serving = serving
+        canary = CanarySettings(auto_promote=settings.auto_promote)
+        super().__init__(store, data_dir, serving, canary)
         self._settings = settings
         self._is_engine_ready = is_engine_ready
-        self._swap_lock = threading.Lock()
         self._start_lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._cancel = threading.Event()
         self._progress: LoopProgress | None = None
-        self._live: AdapterRef | None = None
-
-    # --- which version answers ------------------------------------------------------------------
-
-    def live(self) -> AdapterRef | None:
-        """The adapter that turns use now: the alias, once the engine is proven to have it."""
-        return self._live
-
-    def production(self) -> str | None:
-        """The version that should answer; None is the base model."""
-        return production_version(self._store)
-
-    def _follow_alias(self) -> None:
-        version = production_version(self._store)
-        self._live = (
-            AdapterRef(version, locate_version(self._store, version).resolve()) if version else None
-        )
-
-    def reconcile(self, *, is_start: bool = False) -> Reconciled:
-        """Make the engine match the alias, then let turns use it."""
-        with self._swap_lock:
-            result = reconcile(self._store, self._data_dir, self._serving, is_start=is_start)
-            self._follow_alias()
-        for note in result.notes:
-            logger.warning("%s", note)
-        return result
-
-    def promote(
-        self, version: str | None, *, actor: str, reason: str, override: bool = False
-    ) -> None:
-        """Load, prove and warm the version, then let it answer."""
-        with self._swap_lock:
-            promotion = Promotion(actor, reason, override)
-            promote_live(self._store, self._serving, version, promotion)
-            self._follow_alias()
-
-    def roll_back(self, *, actor: str) -> str | None:
-        """Back to the version that answered before."""
-        with self._swap_lock:
-            roll_back_live(self._store, self._serving, actor)
-            self._follow_alias()
-        return self.production()
 
     # --- retrain --------------------------------------------------------------------------------
 

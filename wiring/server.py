@@ -111,6 +111,7 @@ class Application:
             self.runtime.production,
             _chat_settings(settings),
             status=self.runtime.status,
+            choose_adapter=self.runtime.learning.choose,
         )
         secret = load_secret(settings.data_dir / "cookie.key")
         self.identity = Identity(secret, make_access(settings, say))

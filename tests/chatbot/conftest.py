@@ -29,10 +29,12 @@ async def make_service(store: Store) -> AsyncIterator[MakeService]:
     """Builds services that are closed at the end: scripts, then settings by name."""
     services: list[ChatService] = []
 
-    def make(*scripts: Script, production: Any = None, **settings: Any) -> ChatService:
+    def make(
+        *scripts: Script, production: Any = None, choose: Any = None, **settings: Any
+    ) -> ChatService:
         engine = ScriptedEngine(list(scripts) or [Script()])
         chosen = ChatSettings(**{"pace": QUICK, "limits": OPEN_LIMITS, **settings})
-        service = ChatService(store, engine, lambda: production, chosen)
+        service = ChatService(store, engine, lambda: production, chosen, choose_adapter=choose)
         services.append(service)
         return service
 

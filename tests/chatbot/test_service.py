@@ -465,3 +465,23 @@ async def test_observers_hear_of_every_stored_turn(make_service: MakeService) ->
     service.observers.append(seen.append)
     turn = await finish(service, choose())
     assert seen == [turn]
+
+
+async def test_a_conversation_keeps_the_adapter_that_is_chosen_for_it(
+    make_service: MakeService,
+) -> None:
+    asked: list[str] = []
+
+    def choose_one(conversation_id: str) -> AdapterRef | None:
+        asked.append(conversation_id)
+        return AdapterRef("v0002", Path("/b")) if len(asked) < 4 else None
+
+    service = make_service(production=AdapterRef("v0001", Path("/a")), choose=choose_one)
+    first = await finish(service, ask())
+    second = await finish(service, ask(conversation_id=first.conversation_id))
+    again = await finish(service, ask("", retry_of=second.turn_id))
+    assert [turn.adapter for turn in (first, second, again)] == ["v0002"] * 3
+    assert asked == [first.conversation_id] * 3
+    assert (await finish(service, ask())).adapter == ""
+    assert (await finish(service, ask(adapter="v0009"))).adapter == "v0009"
+    assert len(asked) == 4
