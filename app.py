@@ -13,7 +13,10 @@ from settings import Settings, SettingsError, add_flags, load_settings
 
 CHAT = "chat"
 # What a command needs to know of the settings; `chat` takes them all.
-COMMAND_FLAGS = ("data_dir", "model", "engine", "vllm_urls", "num_cases", "answer_format")
+COMMAND_FLAGS = (
+    *("data_dir", "model", "engine", "vllm_urls"),
+    *("num_cases", "answer_format", "judge_url", "judge_model"),
+)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -17,7 +17,8 @@ from typing import Any, Final, Literal
 
 ROOT: Final = Path(__file__).resolve().parent
 PREFIX: Final = "ECOLOOP_"
-_SECRETS: Final = ("admin_password", "curator_password")  # no flags: every user sees those in ps
+# No flags: every user of the machine sees those in ps.
+SECRETS: Final = ("admin_password", "curator_password", "judge_api_key")
 
 
 class SettingsError(ValueError):
@@ -86,6 +87,11 @@ class Settings:
     )
     min_examples: int = _setting("learning", 20, "accepted examples needed before a retrain")
     num_cases: int = _setting("learning", 96, "held-out cases of an evaluation")
+    judge_url: str = _setting(
+        "learning", "", "OpenAI-compatible server whose model judges answers, up to /v1; none: off"
+    )
+    judge_model: str = _setting("learning", "", "name of the judging model")
+    judge_api_key: str = _setting("learning", "", "key of the judging server, if it wants one")
     wandb: Literal["off", "offline", "online"] = _setting(
         "learning", "off", "Weights & Biases tracking", ("off", "offline", "online")
     )
@@ -103,6 +109,7 @@ class Settings:
         _check_range("retention_days", self.retention_days, 0, 36_500)
         _check_range("min_examples", self.min_examples, 1, 1_000_000)
         _check_range("num_cases", self.num_cases, 8, 176)
+        _check_judge(self.judge_url, self.judge_model)
         for entry in fields(self):
             choices = entry.metadata["choices"]
             if choices and getattr(self, entry.name) not in choices:
@@ -110,6 +117,13 @@ class Settings:
                     f"{entry.name} is {getattr(self, entry.name)!r}; "
                     f"it must be one of {', '.join(choices)}."
                 )
+
+
+def _check_judge(url: str, model: str) -> None:
+    if url and not url.startswith(("http://", "https://")):
+        raise SettingsError(f"judge_url is {url!r}; it must begin with http:// or https://.")
+    if bool(url) != bool(model):
+        raise SettingsError("judge_url and judge_model belong together; set both or none.")
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:
@@ -199,7 +213,7 @@ def read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 def add_flags(parser: argparse.ArgumentParser, *names: str) -> None:
     """One flag for each named field (all when none is named), with its default in the help."""
     for entry in fields(Settings):
-        if (names and entry.name not in names) or entry.name in _SECRETS:
+        if (names and entry.name not in names) or entry.name in SECRETS:
             continue
         flag = "--" + entry.name.replace("_", "-")
         default = _default(entry)

@@ -20,10 +20,10 @@ from finetune.evaluate import SILENT, Candidate, EvaluationSettings, Serving, Wa
 from finetune.gate import JUDGED_BETTER, Reason, Thresholds, Verdict, decide
 from finetune.judge import Ask, JudgeError, calibrate, compare_reports, read_votes
 from finetune.progress import Control
-from finetune.registry import get_version, locate_version, production_version
+from finetune.registry import PRODUCTION, get_version, production_version
 from finetune.report import Metric, Report, mean_metric, share_metric
 from finetune.scores import ValidationRow, read_validation_rows, score_rows
-from finetune.swap import CANDIDATE_PREFIX, is_adapter_fault
+from finetune.swap import CANDIDATE_PREFIX, is_adapter_fault, load_version
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class Bench:
         """
         adapter = get_version(self.store, version)
         known = Report.from_dict(adapter.report) if adapter.report else None
-        self.serving.load(version, locate_version(self.store, version))
+        load_version(self.store, self.serving, version)
         training = read_training_answers(self._dataset_dir(adapter.dataset_id))
         asked = Candidate(version, known.answers if known else (), training)
         report = self._evaluate(asked, exam, known, watch)
@@ -101,7 +101,7 @@ class Bench:
                 share_metric("judge_agreement", "higher", trust.num_agreed, trust.num_votes),
                 better="neither",
             )
-            candidate = replace(candidate, metrics=(*candidate.metrics, agreed))
+            candidate = _with_metric(candidate, agreed)
             if not trust.is_trusted:
                 return candidate
             preferred = compare_reports(self.ask_judge, candidate, production)
@@ -109,8 +109,7 @@ class Bench:
             logger.warning("%s", error)
             return candidate
         share = share_metric(JUDGED_BETTER, "higher", sum(preferred.values()), len(preferred))
-        metrics = (*candidate.metrics, share)
-        return replace(candidate, metrics=metrics, preferences=preferred)
+        return replace(_with_metric(candidate, share), preferences=preferred)
 
     def _dataset_dir(self, dataset_id: str | None) -> Path:
         return self.data_dir / "datasets" / str(dataset_id)
@@ -136,6 +135,42 @@ class Bench:
         candidate = _add_training_figures(candidate, run, difference)
         return candidate, decide(candidate, production, thresholds)
 
+    def judge_version(
+        self, version: str, thresholds: Thresholds, control: Control
+    ) -> tuple[Report, Verdict | None]:
+        """Judge a published version against what answers today; no verdict where that is itself.
+
+        A version that never answered gets the new verdict; one that did keeps what it had then.
+        """
+        was_loaded = version in self.serving.loaded()
+        exam = self.make_exam(get_version(self.store, version).dataset_id)
+        try:
+            asking = control.watch("evaluate", f"Asking {version}", (0.0, 0.6))
+            report = self.evaluate_version(version, exam, asking)
+            if version == production_version(self.store):
+                return report, None
+            asking = control.watch("evaluate", "Asking production", (0.6, 0.95))
+            production = self.evaluate_production(exam, asking)
+        finally:
+            if not was_loaded and version != production_version(self.store):
+                self.serving.unload(version)
+        report = self._add_judgement(report, production)
+        verdict = decide(report, production, thresholds)
+        self._keep_verdict(version, report, verdict)
+        return report, verdict
+
+    def _keep_verdict(self, version: str, report: Report, verdict: Verdict) -> None:
+        moves = self.store.list_alias_events(PRODUCTION, limit=10_000)
+        has_answered = any(move.to_version == version for move in moves)
+        if has_answered or get_version(self.store, version).state == "retired":
+            return
+        self.store.update_adapter(
+            version,
+            report=report.to_dict(),
+            verdict=verdict.to_dict(),
+            state="passed" if verdict.outcome == "pass" else "refused",
+        )
+
     def _refuse(self, name: str, error: Exception) -> tuple[Report, Verdict]:
         reason = Reason(str(getattr(error, "code", "bad_adapter")), str(error))
         empty = Report(name, self.serving.base_model, self.settings.sampling)
@@ -150,6 +185,12 @@ class Bench:
         candidate = self._evaluate(Candidate(name, training=training), exam, None, asking)
         asking = control.watch("evaluate", "Asking production", (0.84, 0.95))
         return candidate, self.evaluate_production(exam, asking)
+
+
+def _with_metric(report: Report, figure: Metric) -> Report:
+    """The report with this figure, in the place of an earlier one of that name."""
+    others = [metric for metric in report.metrics if metric.name != figure.name]
+    return replace(report, metrics=(*others, figure))
 
 
 def _add_training_figures(report: Report, run: Run, difference: float) -> Report:

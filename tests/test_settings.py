@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from settings import ROOT, Settings, SettingsError, add_flags, load_settings, read_file
+from settings import ROOT, SECRETS, Settings, SettingsError, add_flags, load_settings, read_file
 
 
 def parse(*arguments):
@@ -83,11 +83,11 @@ def _uncomment(text):
     )
 
 
-def test_help_names_every_setting_but_the_password():
+def test_help_names_every_setting_but_the_secrets():
     parser = argparse.ArgumentParser()
     add_flags(parser)
     text = parser.format_help()
     for entry in fields(Settings):
         flag = "--" + entry.name.replace("_", "-")
-        assert (flag in text) == (entry.name not in ("admin_password", "curator_password"))
+        assert (flag in text) == (entry.name not in SECRETS)
     assert "default: 7860" in text

@@ -16,10 +16,11 @@ from finetune.set_checks import refresh_new_feedback
 from settings import Settings
 from wiring import data_commands as data
 from wiring import dataset_commands as dataset
+from wiring import gate_commands as gate
 from wiring.checks import make_checks
 from wiring.context import EXIT_FAILED, EXIT_OK, EXIT_REFUSED, Context, say_result
 from wiring.control import Say
-from wiring.learning import count_accepted
+from wiring.learning import count_accepted, count_new
 
 Run = Callable[[Context, Namespace], int]
 
@@ -44,6 +45,13 @@ class OutsideCommand:
 
 def _add_retrain(parser: ArgumentParser) -> None:
     parser.add_argument("--recipe", help="training recipe (default: the setting `recipe`)")
+    parser.add_argument(
+        "--if-new",
+        type=int,
+        default=0,
+        metavar="N",
+        help="do nothing unless N examples were accepted since the last dataset (default: 0)",
+    )
 
 
 def _retrain(context: Context, arguments: Namespace) -> int:
@@ -53,6 +61,11 @@ def _retrain(context: Context, arguments: Namespace) -> int:
         message = f"{have} examples are accepted; a retrain needs at least {need}."
         say_result(context, arguments, {"error": "too_few_examples", "message": message}, message)
         return EXIT_FAILED
+    num_new = count_new(context.store)
+    if num_new < arguments.if_new:
+        message = f"{num_new} examples are new since the last dataset; nothing to do."
+        say_result(context, arguments, {"stage": "skipped", "message": message}, message)
+        return EXIT_OK
     learning = context.learning()
     learning.start_retrain(arguments.recipe or context.settings.recipe, actor="command line")
     last = ""
@@ -73,56 +86,6 @@ def _retrain(context: Context, arguments: Namespace) -> int:
     value |= {"version": newest.adapter.version, "outcome": newest.outcome}
     say_result(context, arguments, value, f"{newest.adapter.version}: {newest.outcome}.")
     return EXIT_OK if newest.outcome == "pass" else EXIT_REFUSED
-
-
-def _add_version(parser: ArgumentParser) -> None:
-    parser.add_argument("version", help="adapter version such as v0003, or base")
-    parser.add_argument("--reason", default="promoted by command", help="kept with the event")
-    parser.add_argument(
-        "--override", action="store_true", help="in spite of the gate; --reason is then required"
-    )
-
-
-def _promote(context: Context, arguments: Namespace) -> int:
-    """Let a version answer."""
-    version = None if arguments.version == "base" else arguments.version
-    context.learning().promote(
-        version, actor="command line", reason=arguments.reason, override=arguments.override
-    )
-    sentence = f"{version or 'The base model'} answers now."
-    say_result(context, arguments, {"production": version}, sentence)
-    return EXIT_OK
-
-
-def _roll_back(context: Context, arguments: Namespace) -> int:
-    """Return to the version before."""
-    version = context.learning().roll_back(actor="command line")
-    sentence = f"{version or 'The base model'} answers again."
-    say_result(context, arguments, {"production": version}, sentence)
-    return EXIT_OK
-
-
-def _versions(context: Context, arguments: Namespace) -> int:
-    """All adapter versions with their verdicts."""
-    rows = list_versions(context.store)
-    value = {
-        "versions": [
-            {
-                "version": row.adapter.version,
-                "is_production": row.is_production,
-                "outcome": row.outcome,
-                "figures": dict(row.figures),
-            }
-            for row in rows
-        ]
-    }
-    lines = [
-        f"{'*' if row.is_production else ' '} {row.adapter.version} {row.outcome}: "
-        f"{row.reasons[0] if row.reasons else ''}"
-        for row in rows
-    ]
-    say_result(context, arguments, value, "\n".join(lines) or "There is no version yet.")
-    return EXIT_OK
 
 
 def _collect(context: Context, arguments: Namespace) -> int:
@@ -153,9 +116,12 @@ COMMANDS: Final[dict[str, Command]] = {
         "compare two dataset versions", dataset.run_dataset_diff, dataset.add_dataset_diff
     ),
     "export": Command("write a dataset for other tools", dataset.run_export, dataset.add_export),
-    "versions": Command("list the adapter versions with their verdicts", _versions),
-    "promote": Command("let a version answer", _promote, _add_version),
-    "rollback": Command("return to the version that answered before", _roll_back),
+    "versions": Command("list the adapter versions with their verdicts", gate.run_versions),
+    "evaluate": Command("judge a version against production", gate.run_evaluate, gate.add_evaluate),
+    "canary": Command("try a version on a share of the talks", gate.run_canary, gate.add_canary),
+    "promote": Command("let a version answer", gate.run_promote, gate.add_promote),
+    "rollback": Command("return to the version that answered before", gate.run_roll_back),
+    "retire": Command("never offer a version again", gate.run_retire, gate.add_retire),
     "backup": Command("copy the database, verified", data.run_backup, data.add_backup),
     "export-person": Command(
         "print all data of one person", data.run_export_person, data.add_person
@@ -172,6 +138,10 @@ OUTSIDE_COMMANDS: Final[dict[str, OutsideCommand]] = {
 }
 
 
+# Codes of errors that say no on purpose: the gate did not let the version pass.
+_REFUSALS: Final = frozenset({"not_passed", "reason_needed", "retired"})
+
+
 def run_command(context: Context, name: str, arguments: Namespace) -> int:
     """Run one command; errors with a code become their sentence and exit code 1."""
     try:
@@ -181,7 +151,7 @@ def run_command(context: Context, name: str, arguments: Namespace) -> int:
             raise
         value = {"error": getattr(error, "code", ""), "message": str(error)}
         say_result(context, arguments, value, str(error))
-        return EXIT_FAILED
+        return EXIT_REFUSED if value["error"] in _REFUSALS else EXIT_FAILED
 
 
 def run_plain(context: Context, name: str, values: dict[str, Any]) -> int:

@@ -12,13 +12,17 @@ from typing import Literal
 from chatbot.ui.parts import Blocker
 from feedback_store.records import ExampleFilter
 from feedback_store.store import Store
+from finetune.bench import Bench
 from finetune.canary import CanarySettings
 from finetune.checks import DEFAULT_CHECKS, CheckSettings
 from finetune.curate import collect_feedback
 from finetune.evaluate import EvaluationSettings, Serving
+from finetune.gate import Thresholds, Verdict
+from finetune.judge import Ask
 from finetune.loop import LoopSettings, Outcome, retrain
 from finetune.progress import Control, LoopProgress
 from finetune.recipe import list_recipes, load_recipe
+from finetune.report import Report
 from finetune.set_checks import refresh_new_feedback
 from wiring.live_versions import LiveVersions
 
@@ -43,11 +47,20 @@ class LearningSettings:
     tracking: Literal["off", "offline", "online"] = "off"  # Weights & Biases
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     checks: CheckSettings = DEFAULT_CHECKS
+    ask_judge: Ask | None = None  # a model that compares answers; counts once people agree with it
 
 
 def count_accepted(store: Store) -> int:
     """Examples that the next dataset would hold."""
     return store.count_examples(ExampleFilter(state="accepted"))
+
+
+def count_new(store: Store) -> int:
+    """Accepted examples that the newest dataset does not hold; all of them where there is none."""
+    newest = next(iter(store.list_datasets()), None)
+    learned = {row for row, _ in store.list_dataset_rows(newest.dataset_id)} if newest else set()
+    accepted = store.iter_examples(ExampleFilter(state="accepted"))
+    return sum(example.example_id not in learned for example in accepted)
 
 
 class LearningSide(LiveVersions):
@@ -121,10 +134,22 @@ class LearningSide(LiveVersions):
             actor=actor,
             auto_promote=self._settings.auto_promote,
             evaluation=self._settings.evaluation,
+            ask_judge=self._settings.ask_judge,
         )
         control = Control(self._on_progress, self._cancel)
         chosen = replace(load_recipe(recipe), tracking=self._settings.tracking)
         return retrain(self._store, self._data_dir, self._serving, chosen, settings, control)
+
+    def evaluate(self, version: str | None, control: Control) -> tuple[Report, Verdict | None]:
+        """The report of a version (None: the base), and the verdict against what answers now."""
+        settings = self._settings
+        bench = Bench(
+            self._store, self._data_dir, self._serving, settings.evaluation, settings.ask_judge
+        )
+        if version is None:
+            asking = control.watch("evaluate", "Asking the base model", (0.0, 1.0))
+            return bench.evaluate_base(bench.make_exam(), asking), None
+        return bench.judge_version(version, Thresholds(), control)
 
     def _on_progress(self, progress: LoopProgress) -> None:
         if progress.stage == "done":

@@ -13,6 +13,7 @@ from feedback_store.errors import StoreError
 from feedback_store.store import Store
 from finetune.adapter_folder import RegistryError
 from finetune.evaluate import EvaluationSettings
+from finetune.judge import OpenAIJudge
 from finetune.runs import recover_runs
 from settings import Settings
 from wiring.checks import make_checks
@@ -133,4 +134,12 @@ def _learning_settings(settings: Settings, base: BaseModel) -> LearningSettings:
             temperature=settings.temperature,
             top_p=settings.top_p,
         ),
+        ask_judge=_find_judge(settings),
     )
+
+
+def _find_judge(settings: Settings) -> OpenAIJudge | None:
+    """The judge that is set; its address comes from here only, never from a browser."""
+    if not settings.judge_url:
+        return None
+    return OpenAIJudge(settings.judge_url, settings.judge_model, settings.judge_api_key)
