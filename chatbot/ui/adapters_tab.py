@@ -1,21 +1,28 @@
-"""The Adapters tab: which version answers, what each can do, promote and roll back."""
+"""The Adapters tab: which version answers, what each can do; promote, try, compare, roll back."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 import gradio as gr
 
 from chatbot.ui.adapters_view import AdaptersView, render_adapters, version_name
 from chatbot.ui.blocks import SHORT, event_data, html_part, tell
+from chatbot.ui.compare_view import Comparison
 from chatbot.ui.header import Header
 from chatbot.ui.i18n import t, translate_error
 from chatbot.ui.parts import Parts
 from chatbot.ui.people import Person, needs, require_admin
+from chatbot.ui.version_card import VersionCard
+from feedback_store.records import Adapter, AliasEvent
 from finetune.adapter_folder import RegistryError
+from finetune.bench import read_base_report
 from finetune.registry import previous_version
+from finetune.version_diff import VersionDiff, diff_versions
 
-MIN_REASON = 8  # characters of a reason to override a verdict
+MIN_REASON: Final = 8  # characters of a reason to override a verdict
+_NUM_EVENTS: Final = 40
 
 
 class AdaptersTab:
@@ -43,10 +50,12 @@ class AdaptersTab:
 
     @needs("admin")
     def on_act(self, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
-        """Promote, override or roll back."""
-        person = require_admin(self.parts, request)
+        """Whatever was pressed; what cannot be done is said on the page."""
+        person, data = require_admin(self.parts, request), event_data(event)
         try:
-            done = self._apply(event_data(event), person)
+            if data.get("action") == "compare":
+                return self._show(person, request, comparison=self._compare(_form(data)))
+            done = self._apply(data, person)
         except Exception as error:
             code = getattr(error, "code", None)
             if code is None:
@@ -57,42 +66,144 @@ class AdaptersTab:
         return self._show(person, request)
 
     def _apply(self, data: dict[str, Any], person: Person) -> str:
-        learning = self.parts.learning
-        version = str(data.get("version", ""))
-        match data.get("action"):
-            case "rollback":
-                now = learning.roll_back(actor=person.person_id)
-                return t(person.lang, "rolled_back", version=version_name(now, person.lang))
-            case "promote":
-                learning.promote(version, actor=person.person_id, reason="promoted by hand")
-            case "override":
-                reason = str((data.get("form") or {}).get("reason", "")).strip()
-                if len(reason) < MIN_REASON:
-                    return t(person.lang, "override_needs_reason")
-                learning.promote(version, actor=person.person_id, reason=reason, override=True)
-            case _:
-                return ""
+        actions: dict[str, Callable[[str, Mapping[str, Any], Person], str]] = {
+            "rollback": self._roll_back,
+            "promote": self._promote,
+            "override": self._override,
+            "start_trial": self._start_trial,
+            "stop_trial": self._stop_trial,
+            "retire": self._retire,
+        }
+        act = actions.get(str(data.get("action")))
+        return act(str(data.get("version", "")), _form(data), person) if act else ""
+
+    def _roll_back(self, _version: str, _form: Mapping[str, Any], person: Person) -> str:
+        now = self.parts.learning.roll_back(actor=person.person_id)
+        return t(person.lang, "rolled_back", version=version_name(now, person.lang))
+
+    def _promote(self, version: str, _form: Mapping[str, Any], person: Person) -> str:
+        reason = "promoted by hand"
+        self.parts.learning.promote(version, actor=person.person_id, reason=reason)
         return t(person.lang, "promoted", version=version)
 
-    def _show(self, person: Person, request: gr.Request, message: str = "") -> tuple[Any, ...]:
-        store = self.parts.store
+    def _override(self, version: str, form: Mapping[str, Any], person: Person) -> str:
+        reason = str(form.get("reason", "")).strip()
+        if len(reason) < MIN_REASON:
+            return t(person.lang, "override_needs_reason")
+        self.parts.learning.promote(version, actor=person.person_id, reason=reason, override=True)
+        return t(person.lang, "promoted", version=version)
+
+    def _start_trial(self, version: str, form: Mapping[str, Any], person: Person) -> str:
+        try:
+            share = float(form.get("share", ""))
+        except ValueError:
+            share = 0.0  # is refused below, as every other share that is none
+        reason = "trial begun by hand"
+        self.parts.learning.start_canary(version, share, actor=person.person_id, reason=reason)
+        return t(person.lang, "trial_began", version=version)
+
+    def _stop_trial(self, _version: str, _form: Mapping[str, Any], person: Person) -> str:
+        self.parts.learning.stop_canary(actor=person.person_id, reason="trial ended by hand")
+        return t(person.lang, "trial_ended")
+
+    def _retire(self, version: str, _form: Mapping[str, Any], person: Person) -> str:
+        self.parts.learning.retire(version)
+        return t(person.lang, "retired_now", version=version)
+
+    # --- what is shown --------------------------------------------------------------------------
+
+    def _compare(self, form: Mapping[str, Any]) -> Comparison:
+        left, right = str(form.get("left", "")), str(form.get("right", ""))
+        before, after = self._find(left), self._find(right)
+        return Comparison(
+            left=left,
+            right=right,
+            left_report=self._report_of(before),
+            right_report=self._report_of(after),
+            diff=self._diff(before, after) if after else None,
+        )
+
+    def _find(self, version: str) -> Adapter | None:
+        """The version; None is the base."""
+        adapter = self.parts.store.get_adapter(version) if version else None
+        if version and adapter is None:
+            raise RegistryError("unknown_version", f"There is no adapter {version!r}.")
+        return adapter
+
+    def _report_of(self, adapter: Adapter | None) -> Mapping[str, Any]:
+        if adapter is not None:
+            return adapter.report
+        known = self.parts.store.list_adapters()
+        base_model = known[0].base_model if known else self.parts.engine_status().base_model
+        report = read_base_report(self.parts.store.data_dir, base_model)
+        return report.to_dict() if report else {}
+
+    def _diff(self, before: Adapter | None, after: Adapter) -> VersionDiff:
+        return diff_versions(self.parts.store, before, after)
+
+    def _show(
+        self,
+        person: Person,
+        request: gr.Request,
+        message: str = "",
+        comparison: Comparison | None = None,
+    ) -> tuple[Any, ...]:
+        store, learning = self.parts.store, self.parts.learning
         previous, can_roll_back = self._way_back()
+        moves = store.list_alias_events(limit=_NUM_EVENTS)
         view = AdaptersView(
             lang=person.lang,
-            adapters=store.list_adapters(),
-            datasets={dataset.dataset_id: dataset for dataset in store.list_datasets()},
-            events=store.list_alias_events("production", limit=20),
-            production=self.parts.learning.production(),
+            cards=self._cards(previous),
+            events=[move for move in moves if move.alias in ("production", "canary")],
+            production=learning.production(),
             previous=previous,
             can_roll_back=can_roll_back,
             base_model=self.parts.engine_status().base_model,
             message=message,
+            trial=learning.canary(),
+            comparison=comparison,
         )
         status, _ = self.header.on_tick(request)
         return render_adapters(view), status
+
+    def _cards(self, previous: str | None) -> list[VersionCard]:
+        store, learning = self.parts.store, self.parts.learning
+        adapters, production = store.list_adapters(), learning.production()
+        on_trial = store.get_alias("canary")
+        promotions = _last_promotions(store.list_alias_events("production", limit=10_000))
+        cards = []
+        for number, adapter in enumerate(adapters):
+            before = next((a for a in adapters[number + 1 :] if a.report), None)
+            cards.append(
+                VersionCard(
+                    adapter=adapter,
+                    is_production=adapter.version == production,
+                    is_on_trial=adapter.version == on_trial,
+                    is_way_back=adapter.version == previous,
+                    can_start_trial=on_trial is None,
+                    before=before.version if before else "",
+                    before_report=self._report_of(before),
+                    diff=self._diff(before, adapter),
+                    promotion=promotions.get(adapter.version),
+                )
+            )
+        return cards
 
     def _way_back(self) -> tuple[str | None, bool]:
         try:
             return previous_version(self.parts.store), True
         except RegistryError:
             return None, False
+
+
+def _form(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    form = data.get("form")
+    return form if isinstance(form, dict) else {}
+
+
+def _last_promotions(events: Sequence[AliasEvent]) -> dict[str | None, AliasEvent]:
+    """Version → when it began to answer last; the events come newest first."""
+    found: dict[str | None, AliasEvent] = {}
+    for event in events:
+        found.setdefault(event.to_version, event)
+    return found

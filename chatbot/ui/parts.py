@@ -19,6 +19,7 @@ from feedback_store.store import Store
 from finetune.checks import DEFAULT_CHECKS, CheckSettings
 
 if TYPE_CHECKING:
+    from finetune.canary import CanaryStatus
     from finetune.progress import LoopProgress
 
 
@@ -80,6 +81,22 @@ class Learning(Protocol):
 
     def roll_back(self, *, actor: str) -> str | None:
         """Back to the version that answered before; returns which one answers now."""
+        ...
+
+    def retire(self, version: str) -> None:
+        """Never offer the version again; raises when it is in use."""
+        ...
+
+    def start_canary(self, version: str, share: float, *, actor: str, reason: str) -> None:
+        """Let a share of the conversations talk with the version until thumbs decide."""
+        ...
+
+    def stop_canary(self, *, actor: str, reason: str) -> None:
+        """Everyone talks with production again."""
+        ...
+
+    def canary(self) -> CanaryStatus:
+        """Where the trial stands."""
         ...
 
 

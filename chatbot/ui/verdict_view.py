@@ -75,13 +75,16 @@ def find_metrics(report: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return {str(metric["name"]): metric for metric in report.get("metrics") or ()}
 
 
-def _render_change(metric: Mapping[str, Any], before: Mapping[str, Any] | None) -> str:
+def render_change(metric: Mapping[str, Any], before: Mapping[str, Any] | None) -> str:
+    """The change of a share in points; green where it is for the better."""
     new, old = metric.get("value"), before.get("value") if before else None
     if new is None or old is None or metric.get("unit") != "share":
         return ""
     points = round((new - old) * 100)
     if not points:
         return '<i class="eco-change">±0</i>'
+    if metric.get("better") == "neither":
+        return f'<i class="eco-change">{points:+d}</i>'
     is_better = (points > 0) == (metric.get("better") == "higher")
     kind = "good" if is_better else "bad"
     return f'<i class="eco-change eco-change-{kind}">{points:+d}</i>'
@@ -96,7 +99,7 @@ def render_headlines(report: Mapping[str, Any], before: Mapping[str, Any] | None
         if metric is None:
             continue
         value = format_value(metric.get("value"), str(metric.get("unit")))
-        change = _render_change(metric, earlier.get(name))
+        change = render_change(metric, earlier.get(name))
         parts.append(
             f'<div class="eco-figure" data-metric="{name}"><b>{value}</b>{change}'
             f"<span>{escape(metric_label(name, lang))}</span></div>"
@@ -120,7 +123,7 @@ def render_metrics_table(
         old = earlier.get(name)
         rows.append(
             f'<tr><th scope="row">{escape(metric_label(name, lang))}</th>'
-            f"<td>{format_value(metric.get('value'), unit)}{_render_change(metric, old)}</td>"
+            f"<td>{format_value(metric.get('value'), unit)}{render_change(metric, old)}</td>"
             f"<td>{span}</td><td>{metric.get('count', 0)}</td></tr>"
         )
     heads = "".join(

@@ -12,6 +12,7 @@ from typing import Any
 from chatbot.ui.parts import Blocker
 from feedback_store.records import Adapter, Dataset, ExampleFilter
 from feedback_store.store import Store
+from finetune.canary import CanarySettings, CanaryStatus, read_canary
 from finetune.curate import collect_feedback
 from finetune.progress import LoopProgress, Stage
 from finetune.run_progress import RunProgress
@@ -139,6 +140,20 @@ class ScriptedLearning:
         if adapter and adapter.state != "passed" and not override:
             raise Refusal("not_passed")
         self.store.set_alias("production", version, actor=actor, reason=reason)
+
+    def retire(self, version: str) -> None:
+        self.store.update_adapter(version, state="retired")
+
+    def start_canary(self, version: str, share: float, *, actor: str, reason: str) -> None:
+        if not 0 < share <= 0.5:
+            raise Refusal("bad_share")
+        self.store.set_alias("canary", version, actor=actor, reason=reason, share=share)
+
+    def stop_canary(self, *, actor: str, reason: str) -> None:
+        self.store.set_alias("canary", None, actor=actor, reason=reason)
+
+    def canary(self) -> CanaryStatus:
+        return read_canary(self.store, CanarySettings())
 
     def roll_back(self, *, actor: str) -> str | None:
         last = self.store.list_alias_events("production", limit=1)[0]

@@ -1,0 +1,128 @@
+"""One adapter version as HTML: its figures, its verdict, what it was made from, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+from chatbot.ui.compare_view import render_answers, render_diff
+from chatbot.ui.event_view import describe_actor, describe_reason
+from chatbot.ui.i18n import t
+from chatbot.ui.trial_view import render_trial_form
+from chatbot.ui.verdict_view import (
+    render_headlines,
+    render_metrics_table,
+    render_verdict,
+    render_verdict_tag,
+)
+from feedback_store.records import Adapter, AliasEvent
+from finetune.version_diff import VersionDiff
+
+
+@dataclass(frozen=True)
+class VersionCard:
+    """A version beside the one before it ("" is the base model)."""
+
+    adapter: Adapter
+    is_production: bool = False
+    is_on_trial: bool = False
+    is_way_back: bool = False
+    can_start_trial: bool = False
+    before: str = ""
+    before_report: Mapping[str, Any] = field(default_factory=dict)
+    diff: VersionDiff | None = None
+    promotion: AliasEvent | None = None
+
+
+def render_card(card: VersionCard, lang: str) -> str:
+    """Everything of one version."""
+    adapter = card.adapter
+    live = " eco-version-live" if card.is_production else ""
+    version = escape(adapter.version)
+    return (
+        f'<article class="eco-box eco-version{live}" id="version-{version}" '
+        f'data-version="{version}" data-state="{adapter.state}"><div class="eco-origin">'
+        f"<h3>{version}</h3>{_render_tags(card, lang)}"
+        f'<time datetime="{escape(adapter.created_at)}">{escape(adapter.created_at[:16])}</time>'
+        f"</div>{render_headlines(adapter.report, card.before_report, lang)}"
+        f"{_render_against(card, lang)}{render_verdict(adapter.verdict, lang)}"
+        f"{_render_promotion(card.promotion, lang)}{_render_details(card, lang)}"
+        f"{_render_buttons(card, lang)}</article>"
+    )
+
+
+def _render_tags(card: VersionCard, lang: str) -> str:
+    tags = [render_verdict_tag(card.adapter.verdict, lang)]
+    if card.is_production:
+        tags.insert(0, f'<span class="eco-tag eco-tag-live">{t(lang, "current")}</span>')
+    if card.is_on_trial:
+        tags.insert(0, f'<span class="eco-tag eco-tag-warn">{t(lang, "on_trial")}</span>')
+    if card.adapter.state == "retired":
+        tags.append(f'<span class="eco-tag">{t(lang, "retired")}</span>')
+    return "".join(tags)
+
+
+def _render_against(card: VersionCard, lang: str) -> str:
+    name = card.before or t(lang, "base_model")
+    has_both = bool(card.before_report.get("metrics")) and bool(card.adapter.report.get("metrics"))
+    against = (
+        f'<p class="eco-muted eco-small">{t(lang, "against", version=escape(name))}</p>'
+        if has_both
+        else ""
+    )
+    return against + (render_diff(card.diff, lang) if card.diff else "")
+
+
+def _render_promotion(event: AliasEvent | None, lang: str) -> str:
+    if event is None:
+        return ""
+    values = {
+        "date": escape(event.created_at[:16].replace("T", " ")),
+        "actor": escape(describe_actor(event.actor, lang)),
+        "reason": escape(describe_reason(event.reason, lang)),
+    }
+    return f'<p class="eco-small eco-promotion">{t(lang, "promoted_by", **values)}</p>'
+
+
+def _render_details(card: VersionCard, lang: str) -> str:
+    report = card.adapter.report
+    names = (card.before or t(lang, "base_model"), card.adapter.version)
+    details = render_metrics_table(report, card.before_report, lang)
+    details += render_answers(card.before_report, report, names, lang)
+    if not details:
+        return ""
+    return f"<details><summary>{t(lang, 'all_figures')}</summary>{details}</details>"
+
+
+def _render_buttons(card: VersionCard, lang: str) -> str:
+    adapter = card.adapter
+    if card.is_production or adapter.state == "retired":
+        return ""
+    version = escape(adapter.version)
+    retire = (
+        ""
+        if card.is_on_trial or card.is_way_back
+        else f'<button type="button" class="eco-button eco-quiet" id="adapter-retire-{version}" '
+        f'data-action="retire" data-version="{version}">{t(lang, "retire")}</button>'
+    )
+    if adapter.state != "passed":
+        return f"{_render_override(version, lang)}<div class='eco-decide'>{retire}</div>"
+    promote = (
+        f'<button type="button" class="eco-button" id="adapter-promote-{version}" '
+        f'data-action="promote" data-version="{version}">{t(lang, "promote")}</button>'
+    )
+    trial = render_trial_form(adapter.version, lang) if card.can_start_trial else ""
+    return f'<div class="eco-decide">{promote}{trial}{retire}</div>'
+
+
+def _render_override(version: str, lang: str) -> str:
+    return (
+        f'<details class="eco-override"><summary>{t(lang, "override")}</summary>'
+        f'<form data-action="override" data-version="{version}"><label class="eco-field">'
+        f"<span>{t(lang, 'override_reason')}</span>"
+        f'<textarea name="reason" id="adapter-reason-{version}" rows="1" required minlength="8" '
+        f'maxlength="500"></textarea></label><button type="submit" class="eco-button" '
+        f'id="adapter-override-{version}">{t(lang, "override_send")}</button></form></details>'
+    )
