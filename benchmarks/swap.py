@@ -1,11 +1,11 @@
 """What people notice while versions change under them: promotions and rollbacks beneath sixteen
 conversations that never pause.
 
-    python benchmarks/swap.py [--quick]
+    python benchmarks/swap.py [--quick] [--voices FOLDER]
 
-Every answer is checked against what its recorded version says when nothing else happens, so an
-answer that another version gave is found. Beside it stands what the same change would cost by
-starting the server again.
+Each version was trained to open its answers with a sentence of its own (swap_voices.py), so every
+answer tells by itself which adapter spoke; that is compared with the version on its record. Beside
+it stands what the same change would cost by starting the server again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -26,10 +28,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # run as a file, from anywhere
 
-from chatbot.base_models import STARTER_DIR
+from benchmarks.swap_questions import QUESTIONS, say_name
 from chatbot.engines.base import Chunk, Sampling
-from chatbot.prompts import base_info_message, system_message
-from chatbot.recommendation import json_schema
+from chatbot.recommendation import RecommendationError, parse
 from chatbot.service import ChatService, ChatSettings
 from chatbot.themes import BaseInfo
 from chatbot.turn_events import Failed, Finished, Progress, Started, TurnRequest
@@ -37,24 +38,17 @@ from feedback_store.records import Dataset, Run, Turn
 from feedback_store.store import Store
 from finetune.adapter_folder import run_adapter_dir
 from finetune.gate import Reason, Verdict
-from finetune.registry import locate_version, publish_adapter
+from finetune.registry import publish_adapter
 from finetune.report import Report
 from settings import Settings
-from tests.tiny_models import LoraShape, build_adapter
 from wiring.engines import find_base_model
 from wiring.runtime import Runtime
 
 PLOT = ROOT / "docs" / "benchmark-swap.png"
 NUM_STREAMS = 16
+NUM_ROUNDS = 20  # each a promotion and a rollback
 AFTERMATH_S = 1.0  # after a change, gaps still count as the change's
-SCALE = 0.05  # of the random adapters: other answers, still answers
 GREEDY = Sampling(temperature=0.0, max_tokens=512)
-QUESTIONS = (
-    BaseInfo("city", "office", "VEGAN"),
-    BaseInfo("rural", "remote", "PLOGGING"),
-    BaseInfo("beach", "sales", "ENERGY_SAVING"),
-    BaseInfo("mountain", "field", "MEDIA"),
-)
 
 
 @dataclass(frozen=True)
@@ -81,14 +75,23 @@ class Record:
     answered: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-def publish_versions(store: Store, count: int) -> list[str]:
-    """Random adapters that say something else than the base, published as versions."""
+def make_voices(folder: Path, versions: Sequence[str]) -> None:
+    """Train what is missing, in a process of its own."""
+    missing = [version for version in versions if not (folder / version).is_dir()]
+    if missing:
+        script = str(ROOT / "benchmarks" / "swap_voices.py")
+        subprocess.run([sys.executable, script, str(folder), *missing], check=True)
+
+
+def publish_versions(store: Store, voices: Path, count: int) -> list[str]:
+    """Adapters that each say another sentence, published as versions."""
+    names = [f"v{number + 1:04d}" for number in range(count)]
+    make_voices(voices, names)
     store.add_dataset(Dataset(dataset_id="d", path="d", num_train=1, num_validation=0), [])
     verdict = Verdict("pass", (Reason("benchmark", "Made for the benchmark."),))
-    versions = []
-    for number in range(count):
+    for name in names:
         run = Run(
-            run_id=f"run{number}",
+            run_id=f"run-{name}",
             kind="sft",
             state="done",
             dataset_id="d",
@@ -96,11 +99,11 @@ def publish_versions(store: Store, count: int) -> list[str]:
             recipe={},
         )
         store.add_run(run)
-        folder = run_adapter_dir(store.data_dir, run.run_id)
-        build_adapter(folder, STARTER_DIR, LoraShape(scale=SCALE), seed=number + 1)
+        shutil.copytree(voices / name, run_adapter_dir(store.data_dir, run.run_id))
         report = Report("", "starter", {})
-        versions.append(publish_adapter(store, store.data_dir, run, report, verdict).version)
-    return versions
+        published = publish_adapter(store, store.data_dir, run, report, verdict)
+        assert published.version == name, published.version
+    return names
 
 
 def time_gaps(runtime: Runtime, record: Record) -> None:
@@ -178,45 +181,13 @@ async def change_versions(runtime: Runtime, versions: Sequence[str], record: Rec
         await asyncio.sleep(AFTERMATH_S)
 
 
-async def read_references(
-    runtime: Runtime, store: Store, versions: Sequence[str]
-) -> dict[tuple[str, BaseInfo], str]:
-    """What each version says to each question when nothing else happens."""
-    found = {}
-    for version in versions:
-        path = locate_version(store, version)
-        await asyncio.to_thread(runtime.serving.load, version, path)
-        for question in QUESTIONS:
-            messages = (system_message("ko"), base_info_message(question, "ko"))
-            text = ""
-            async for chunk in runtime.engine.stream(messages, version, GREEDY, json_schema()):
-                text += chunk.text
-            found[version, question] = text
-        if version not in versions[:2]:
-            await asyncio.to_thread(runtime.serving.unload, version)
-    return found
-
-
-def count_shared(left: str, right: str) -> int:
-    """Characters that both begin with."""
-    pairs = enumerate(zip(left, right, strict=False))
-    return next((at for at, (a, b) in pairs if a != b), min(len(left), len(right)))
-
-
-def is_misattributed(said: Said, references: dict[tuple[str, BaseInfo], str]) -> bool:
-    """Whether another version's own answer is closer to this one than that of its own version.
-
-    Closeness is the common beginning: batching may change a late near-tie, never the first words.
-    """
-    if said.turn is None or (said.version, said.question) not in references:
-        return said.turn is not None
-    text = said.turn.raw_text
-    shared = {
-        version: count_shared(text, reference)
-        for (version, question), reference in references.items()
-        if question == said.question
-    }
-    return shared[said.version] < max(shared.values()) or said.turn.adapter != said.version
+def find_speaker(text: str, versions: Sequence[str]) -> str:
+    """The version whose sentence opens the answer; "" where it is nobody's."""
+    try:
+        opening = parse(text).recommend
+    except RecommendationError:
+        return ""
+    return next((version for version in versions if say_name(version) == opening), "")
 
 
 def quantile(values: Sequence[float], share: float) -> float:
@@ -229,8 +200,8 @@ def is_changing(record: Record, at: float) -> bool:
     return any(start <= at <= end for start, end in record.changes)
 
 
-def summarize(record: Record, references: dict[tuple[str, BaseInfo], str]) -> dict[str, float]:
-    """The figures of the promise. told_apart: of a version's answers, those that no other gives."""
+def summarize(record: Record, versions: Sequence[str]) -> dict[str, float]:
+    """The figures of the promise. told_apart: answers that say for certain who gave them."""
     usual = [gap for at, gap in record.gaps if not is_changing(record, at)]
     during = [gap for at, gap in record.gaps if is_changing(record, at)]
     waits = []
@@ -239,14 +210,18 @@ def summarize(record: Record, references: dict[tuple[str, BaseInfo], str]) -> di
         waits.append(min(firsts) - at if firsts else float("inf"))
     ended = [said for said in record.said if said.turn is not None]
     truncated = sum(said.turn.status == "truncated" for said in ended if said.turn)
-    texts = list(references.values())
+    speakers = [
+        (said.version, said.turn.adapter, find_speaker(said.turn.raw_text, versions))
+        for said in ended
+        if said.turn and said.turn.status == "ok"
+    ]
     return {
         "answers": len(record.said),
-        "told_apart": sum(texts.count(text) == 1 for text in texts) / len(texts),
+        "told_apart": sum(bool(speaker) for _, _, speaker in speakers),
         "swaps": len(record.promoted) + len(record.rollback_s),
         "failed": sum(bool(said.error) for said in record.said) - truncated,
         "truncated": truncated,
-        "misattributed": sum(is_misattributed(said, references) for said in record.said),
+        "misattributed": sum(len({*who}) > 1 for who in speakers),
         "promote_to_first_answer_s": max(waits),
         "rollback_s": max(record.rollback_s),
         "usual_gap_p95_ms": quantile(usual, 0.95) * 1000,
@@ -280,18 +255,24 @@ def draw(record: Record) -> None:
     figure.savefig(PLOT, dpi=110)
 
 
-async def measure(home: Path, num_rounds: int) -> tuple[Record, dict[str, float]]:
+async def measure(home: Path, voices: Path, num_rounds: int) -> tuple[Record, dict[str, float]]:
     """Everything on one engine; returns what was seen and the figures."""
     settings = Settings(data_dir=home)
     record = Record()
     with Store.open(home) as store:
-        versions = publish_versions(store, num_rounds + 1)
+        versions = publish_versions(store, voices, num_rounds + 1)
         runtime = Runtime(settings, store, find_base_model(settings))
         began = time.monotonic()
         await runtime.start()
         await runtime.wait_settled(600)
         start_s = time.monotonic() - began
-        chat = ChatService(store, runtime.engine, runtime.production, ChatSettings(GREEDY))
+        chat = ChatService(
+            store,
+            runtime.engine,
+            runtime.production,
+            ChatSettings(GREEDY),
+            choose_adapter=runtime.learning.choose,
+        )
         await asyncio.to_thread(
             runtime.learning.promote, versions[0], actor="benchmark", reason="begin"
         )
@@ -301,21 +282,24 @@ async def measure(home: Path, num_rounds: int) -> tuple[Record, dict[str, float]
         await change_versions(runtime, versions, record)
         record.is_over = True
         await asyncio.gather(*people)
-        references = await read_references(runtime, store, versions)
         began = time.monotonic()
         await chat.close()
         await runtime.stop()
         restart_s = start_s + time.monotonic() - began
-    return record, {**summarize(record, references), "restart_instead_s": restart_s}
+    return record, {**summarize(record, versions), "restart_instead_s": restart_s}
 
 
 def main() -> None:
     """Measure, print a table, draw the plot, end with the result line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="two rounds instead of twenty")
+    parser.add_argument("--voices", type=Path, help="keep the trained adapters here, or take them")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as home:
-        record, figures = asyncio.run(measure(Path(home), 2 if arguments.quick else 20))
+    with tempfile.TemporaryDirectory() as name:
+        home = Path(name)
+        voices = arguments.voices or home / "voices"
+        num_rounds = 2 if arguments.quick else NUM_ROUNDS
+        record, figures = asyncio.run(measure(home / "data", voices, num_rounds))
     if not arguments.quick:
         draw(record)
     for name, value in figures.items():

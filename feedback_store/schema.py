@@ -259,8 +259,9 @@ def _create_views(db: Database) -> None:
 
 
 def _add_share(db: Database) -> None:
-    """4: which share of the conversations a trial gets."""
+    """4: which share of the conversations a trial gets; views over time and of what is new."""
     db.execute("ALTER TABLE alias_events ADD COLUMN share REAL")
+    _create_views(db)
 
 
 MIGRATIONS: Final[tuple[Callable[[Database], None], ...]] = (

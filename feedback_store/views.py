@@ -29,6 +29,12 @@ VIEWS: Final = {
             count(*) FILTER (WHERE rating = 'like') AS num_likes,
             count(*) FILTER (WHERE rating = 'dislike') AS num_dislikes
         FROM feedback WHERE is_current = 1 GROUP BY day ORDER BY day""",
+    "ratings_over_time": """
+        SELECT substr(feedback.created_at, 1, 10) AS day, turns.adapter, turns.category,
+            count(*) FILTER (WHERE rating = 'like') AS num_likes,
+            count(*) FILTER (WHERE rating = 'dislike') AS num_dislikes
+        FROM feedback JOIN turns USING (turn_id) WHERE is_current = 1
+        GROUP BY day, turns.adapter, turns.category ORDER BY day""",
     "turns_by_day": """
         SELECT substr(created_at, 1, 10) AS day, count(*) AS num_turns,
             count(*) FILTER (WHERE status <> 'ok') AS num_not_ok,
@@ -46,6 +52,12 @@ VIEWS: Final = {
     "examples_by_state": """
         SELECT state, purpose, source, count(*) AS num_examples
         FROM examples GROUP BY state, purpose, source""",
+    "accepted_by_category": """
+        SELECT category, count(*) AS num_accepted, count(*) FILTER (WHERE example_id NOT IN (
+            SELECT example_id FROM dataset_rows WHERE dataset_id = (
+                SELECT dataset_id FROM datasets ORDER BY created_at DESC LIMIT 1))) AS num_new
+        FROM examples WHERE state = 'accepted' AND purpose = 'train'
+        GROUP BY category ORDER BY num_new DESC""",
     "decisions_by_curator": """
         SELECT decided_by, substr(decided_at, 1, 10) AS day, state, count(*) AS num_decisions
         FROM decisions GROUP BY decided_by, day, state ORDER BY day DESC, decided_by""",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any, Final
 
@@ -11,10 +11,12 @@ import gradio as gr
 
 from chatbot.themes import CATEGORIES
 from chatbot.ui.bar_charts import Day
-from chatbot.ui.blocks import SHORT, html_part
+from chatbot.ui.blocks import SHORT, event_data, html_part
 from chatbot.ui.feedback_view import REASONS
 from chatbot.ui.insights_view import (
+    ALL,
     Advice,
+    BadTurn,
     CategoryRow,
     InsightsView,
     VersionRow,
@@ -23,7 +25,7 @@ from chatbot.ui.insights_view import (
 )
 from chatbot.ui.parts import Parts
 from chatbot.ui.people import needs, require_curator
-from feedback_store.records import ExampleFilter, Rating, TurnFilter, TurnHit
+from feedback_store.records import ExampleFilter, TurnFilter, TurnHit
 
 NUM_DAYS: Final = 60
 NUM_RECENT: Final = 500  # turns whose times are looked at
@@ -40,6 +42,7 @@ class InsightsTab:
         """Lay out the tab inside the current Blocks."""
         with gr.Column(elem_classes="eco-page"):
             self.view = html_part("insights-view")
+        self.view.act(self.on_filter, outputs=[self.view], **SHORT)
 
     def wire_select(self, tab: gr.Tab) -> None:
         """Count anew whenever the tab is opened."""
@@ -48,29 +51,63 @@ class InsightsTab:
     @needs("curator")
     def on_select(self, request: gr.Request) -> str:
         """Everything, from the store."""
-        person = require_curator(self.parts, request)
+        return self._show(require_curator(self.parts, request).lang)
+
+    @needs("curator")
+    def on_filter(self, event: gr.EventData, request: gr.Request) -> str:
+        """The chart of one version, or of one theme."""
+        person, data = require_curator(self.parts, request), event_data(event)
+        form = data.get("form")
+        chosen = form if isinstance(form, dict) else {}
+        version, theme = (str(chosen.get(name, ALL)) for name in ("version", "theme"))
+        return self._show(person.lang, version, theme)
+
+    def _show(self, lang: str, version: str = ALL, theme: str = ALL) -> str:
         store = self.parts.store
         recent = store.search_turns(limit=NUM_RECENT).items
-        categories = [row for row in map(self._category, _codes()) if row.num_turns]
-        days = [Day(**row) for row in store.read_view("ratings_by_day")][-NUM_DAYS:]
+        ratings = store.read_view("ratings_over_time")
+        categories = self._categories(ratings)
+        chosen = [
+            row
+            for row in ratings
+            if version in (ALL, row["adapter"]) and theme in (ALL, row["category"])
+        ]
         view = InsightsView(
-            lang=person.lang,
+            lang=lang,
             advice=self._advice(categories),
-            days=days,
+            days=_sum_days(chosen)[-NUM_DAYS:],
             versions=self._versions(recent),
             categories=categories,
             reasons=self._reasons(),
-            worst=store.search_turns(filter=TurnFilter(rating="dislike"), limit=NUM_WORST).items,
+            worst=self._worst(),
+            shown_version=version,
+            shown_category=theme,
         )
         return render_insights(view)
 
-    def _count(self, category: str, rating: Rating | None) -> int:
-        wanted = TurnFilter(category=category, rating=rating)
-        return self.parts.store.search_turns(filter=wanted, limit=1).total
+    def _categories(self, ratings: Sequence[Mapping[str, Any]]) -> list[CategoryRow]:
+        likes, dislikes = Counter[str](), Counter[str]()
+        for row in ratings:
+            likes[row["category"]] += row["num_likes"]
+            dislikes[row["category"]] += row["num_dislikes"]
+        asked = {
+            row["category"]: row["num_turns"]
+            for row in self.parts.store.read_view("turns_by_category")
+        }
+        return [
+            CategoryRow(code, asked[code], likes[code], dislikes[code])
+            for code in _codes()
+            if code in asked
+        ]
 
-    def _category(self, code: str) -> CategoryRow:
-        likes, dislikes = self._count(code, "like"), self._count(code, "dislike")
-        return CategoryRow(code, self._count(code, None), likes, dislikes)
+    def _worst(self) -> list[BadTurn]:
+        store = self.parts.store
+        found = store.search_turns(filter=TurnFilter(rating="dislike"), limit=NUM_WORST).items
+        given = [(hit.turn, store.get_feedback(hit.turn.turn_id, hit.person_id)) for hit in found]
+        return [
+            BadTurn(turn, feedback.reasons, feedback.comment) if feedback else BadTurn(turn)
+            for turn, feedback in given
+        ]
 
     def _versions(self, recent: Sequence[TurnHit]) -> list[VersionRow]:
         rows = self.parts.store.read_view("ratings_by_adapter")
@@ -86,18 +123,26 @@ class InsightsTab:
 
     def _advice(self, categories: Sequence[CategoryRow]) -> Advice:
         store = self.parts.store
-        datasets = store.list_datasets()
-        newest = max(datasets, key=lambda dataset: dataset.created_at, default=None)
-        num_accepted = store.count_examples(ExampleFilter(state="accepted"))
-        num_learned = newest.num_train + newest.num_validation if newest else 0
+        accepted = store.read_view("accepted_by_category")
+        new = {row["category"]: row["num_new"] for row in accepted}
         blockers = self.parts.learning.blockers()
+        weakest = find_weakest(categories)
         return Advice(
-            num_accepted=num_accepted,
-            num_new=max(0, num_accepted - num_learned),
+            num_accepted=sum(row["num_accepted"] for row in accepted),
+            num_new=sum(new.values()),
             num_pending=store.count_examples(ExampleFilter(state="pending")),
             missing=next((b.need - b.have for b in blockers if b.code == "too_few_examples"), 0),
-            weakest=find_weakest(categories),
+            weakest=weakest,
+            num_new_of_weakest=new.get(weakest.category, 0) if weakest else 0,
         )
+
+
+def _sum_days(ratings: Sequence[Mapping[str, Any]]) -> list[Day]:
+    likes, dislikes = Counter[str](), Counter[str]()
+    for row in ratings:
+        likes[row["day"]] += row["num_likes"]
+        dislikes[row["day"]] += row["num_dislikes"]
+    return [Day(day, likes[day], dislikes[day]) for day in sorted(likes)]
 
 
 def _codes() -> list[str]:

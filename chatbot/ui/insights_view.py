@@ -10,9 +10,10 @@ from typing import Final
 from chatbot.ui.bar_charts import Day, render_counts, render_days
 from chatbot.ui.cards import option_label, render_info
 from chatbot.ui.i18n import TEXTS, t
-from feedback_store.records import TurnHit
+from feedback_store.records import Turn
 
 MIN_RATINGS: Final = 5  # fewer say nothing about a category
+ALL: Final = "all"  # no version and no category is called that
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,33 @@ class CategoryRow:
 
 @dataclass(frozen=True)
 class Advice:
-    """Is a retrain worth it now? num_new: accepted since the last dataset."""
+    """Is a retrain worth it now, and on what? num_new: accepted since the last dataset."""
 
     num_accepted: int
     num_new: int
     num_pending: int
     missing: int  # accepted examples that are still wanted
-    weakest: str = ""  # category with the largest share of dislikes
+    weakest: CategoryRow | None = None  # with the largest share of dislikes
+    num_new_of_weakest: int = 0
+
+    @property
+    def num_wanted(self) -> int:
+        """New examples that make a difference likely: a tenth of all, and not just a handful."""
+        return max(10, self.num_accepted // 10)
+
+    @property
+    def is_worth_it(self) -> bool:
+        """Whether a retrain could change something people notice."""
+        return not self.missing and self.num_new >= self.num_wanted
+
+
+@dataclass(frozen=True)
+class BadTurn:
+    """A question whose answer people disliked, and what they said about it."""
+
+    turn: Turn
+    reasons: Sequence[str] = ()
+    comment: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,14 +79,16 @@ class InsightsView:
     versions: Sequence[VersionRow] = ()
     categories: Sequence[CategoryRow] = ()
     reasons: Sequence[tuple[str, str, int]] = ()  # code, rating, count
-    worst: Sequence[TurnHit] = ()
+    worst: Sequence[BadTurn] = ()
+    shown_version: str = ALL  # whose ratings the chart shows
+    shown_category: str = ALL
 
 
-def find_weakest(categories: Sequence[CategoryRow]) -> str:
+def find_weakest(categories: Sequence[CategoryRow]) -> CategoryRow | None:
     """The category with the largest share of dislikes, if any was rated often enough."""
     rated = [row for row in categories if row.num_likes + row.num_dislikes >= MIN_RATINGS]
     worst = max(rated, key=lambda r: r.num_dislikes / (r.num_likes + r.num_dislikes), default=None)
-    return worst.category if worst and worst.num_dislikes else ""
+    return worst if worst and worst.num_dislikes else None
 
 
 def render_insights(view: InsightsView) -> str:
@@ -88,25 +111,43 @@ def _box(element_id: str, title: str, inside: str) -> str:
 
 
 def describe_advice(advice: Advice, lang: str) -> list[str]:
-    """One to three sentences."""
+    """One to three sentences, the decisive one first."""
     sentences = []
     if advice.missing:
         sentences.append(t(lang, "advice_missing", num=advice.missing))
-    elif advice.num_new:
+    elif advice.is_worth_it:
         sentences.append(t(lang, "advice_now", num=advice.num_new))
+    elif advice.num_new:
+        values = {"num": advice.num_new, "needed": advice.num_wanted}
+        sentences.append(t(lang, "advice_little", **values))
     else:
         sentences.append(t(lang, "advice_nothing_new"))
     if advice.num_pending:
         sentences.append(t(lang, "advice_pending", num=advice.num_pending))
     if advice.weakest:
-        label = option_label("category", advice.weakest, lang)
-        sentences.append(t(lang, "advice_weakest", category=label))
+        sentences.append(_describe_weakest(advice.weakest, advice.num_new_of_weakest, lang))
     return sentences
 
 
+def _describe_weakest(row: CategoryRow, num_new: int, lang: str) -> str:
+    values = {
+        "category": option_label("category", row.category, lang),
+        "num": row.num_dislikes,
+        "of": row.num_likes + row.num_dislikes,
+        "new": num_new,
+    }
+    return t(lang, "advice_weakest_new" if num_new else "advice_weakest", **values)
+
+
 def _render_advice(view: InsightsView) -> str:
-    items = "".join(f"<li>{escape(s)}</li>" for s in describe_advice(view.advice, view.lang))
-    inside = f'<ul class="eco-reasons">{items}</ul>'
+    first, *more = describe_advice(view.advice, view.lang)
+    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in more)
+    kind = "accent" if view.advice.is_worth_it else "warn"
+    word = t(view.lang, "advice_yes" if view.advice.is_worth_it else "advice_no")
+    inside = (
+        f'<p><span class="eco-tag eco-tag-{kind}" data-worth="{view.advice.is_worth_it}">{word}'
+        f"</span> {escape(first)}</p>" + (f'<ul class="eco-reasons">{items}</ul>' if items else "")
+    )
     return _box("insights-advice", t(view.lang, "advice_title"), inside)
 
 
@@ -114,19 +155,46 @@ def _render_ratings(view: InsightsView) -> str:
     likes = sum(row.num_likes for row in view.versions)
     dislikes = sum(row.num_dislikes for row in view.versions)
     turns = sum(row.num_turns for row in view.versions)
-    share = f"{likes / (likes + dislikes):.0%}" if likes + dislikes else "–"
     figures = "".join(
         f'<div class="eco-figure"><b>{value}</b><span>{t(view.lang, key)}</span></div>'
         for key, value in (
             ("figure_answers", f"{turns:,}"),
             ("figure_likes", f"{likes:,}"),
             ("figure_dislikes", f"{dislikes:,}"),
-            ("figure_share", share),
+            ("figure_share", _share(likes, dislikes)),
         )
     )
     chart = render_days(view.days, t(view.lang, "ratings_title"))
-    inside = f'<div class="eco-figures">{figures}</div>{chart}'
+    none = f'<p class="eco-muted">{t(view.lang, "ratings_none")}</p>'
+    inside = f'<div class="eco-figures">{figures}</div>{_render_filter(view)}{chart or none}'
     return _box("insights-ratings", t(view.lang, "ratings_title"), inside)
+
+
+def _render_filter(view: InsightsView) -> str:
+    """Whose ratings the chart shows: of all, or of one version, and of one theme."""
+    lang = view.lang
+    versions = [(row.version, row.version or t(lang, "base_model")) for row in view.versions]
+    themes = [
+        (row.category, option_label("category", row.category, lang)) for row in view.categories
+    ]
+
+    def select(name: str, chosen: str, options: Sequence[tuple[str, str]]) -> str:
+        shown = "".join(
+            f'<option value="{escape(value)}"{" selected" if value == chosen else ""}>'
+            f"{escape(text)}</option>"
+            for value, text in ((ALL, t(lang, f"all_{name}")), *options)
+        )
+        return (
+            f'<label class="eco-select"><span>{t(lang, f"filter_by_{name}")}</span>'
+            f'<select name="{name}" id="insights-{name}" data-action="filter">{shown}</select>'
+            "</label>"
+        )
+
+    return (
+        '<form class="eco-filter eco-insights-filter">'
+        f"{select('version', view.shown_version, versions)}"
+        f"{select('theme', view.shown_category, themes)}</form>"
+    )
 
 
 def _seconds(milliseconds: float | None) -> str:
@@ -203,10 +271,22 @@ def _render_reasons(view: InsightsView) -> str:
 
 
 def _render_worst(view: InsightsView) -> str:
-    items = "".join(
-        f"<li><p>{escape(hit.turn.user_text)}</p>"
-        f"{render_info(hit.turn.location, hit.turn.work_type, hit.turn.category, view.lang)}</li>"
-        for hit in view.worst
-    )
-    inside = f'<ul class="eco-list">{items}</ul>' if items else ""
-    return _box("insights-worst", t(view.lang, "worst_title"), inside)
+    """What was asked, and what people said was wrong with the answer."""
+    lang = view.lang
+    items = []
+    for bad in view.worst:
+        turn = bad.turn
+        tags = "".join(
+            f'<span class="eco-tag eco-tag-bad">'
+            f"{escape(TEXTS[lang].get(f'reason_{code}', code))}</span> "
+            for code in bad.reasons
+        )
+        comment = f'<p class="eco-comment">“{escape(bad.comment)}”</p>' if bad.comment else ""
+        version = escape(turn.adapter or t(lang, "base_model"))
+        items.append(
+            f"<li><div><p>{escape(turn.user_text)}</p>{comment}</div>"
+            f"<span>{tags}{render_info(turn.location, turn.work_type, turn.category, lang)} "
+            f'<span class="eco-muted eco-small">{version}</span></span></li>'
+        )
+    inside = f'<ul class="eco-list">{"".join(items)}</ul>' if items else ""
+    return _box("insights-worst", t(lang, "worst_title"), inside)
