@@ -50,6 +50,13 @@ def lending_card(server: Sleeper, run_dir: Path) -> Iterator[Callable[[str], Non
             server.wake()
 
 
+def reclaim_card(run_dir: Path) -> bool:
+    """Whether the run has a card that was lent to it; it has no claim on it any more."""
+    was_lent = (run_dir / _MARK).exists()
+    (run_dir / _MARK).unlink(missing_ok=True)
+    return was_lent
+
+
 def wait_for_card(run_dir: Path, timeout_s: float = _TIMEOUT_S) -> bool:
     """Whether the card was given within the time."""
     deadline = time.monotonic() + timeout_s

@@ -20,6 +20,7 @@ from typing import Final
 from chatbot.base_models import BaseModel, prepare, resolve
 from feedback_store.records import Dataset, Run, RunState
 from feedback_store.store import Store
+from finetune.card_lending import reclaim_card
 from finetune.job import (
     CHECKPOINTS_DIR,
     LOG_FILE,
@@ -281,8 +282,9 @@ def cancel_run(store: Store, data_dir: Path, run_id: str) -> Run:
 
 
 def recover_runs(store: Store, data_dir: Path) -> list[Run]:
-    """At the start of the app: what its last life left behind. Runs that still train go on; ended
-    ones get their state. Returns the runs that were open, as they are now.
+    """At the start of the app: what its last life left behind. Runs that still train go on, unless
+    they hold the card that the model server needs now; ended ones get their state. Returns the
+    runs that were open, as they are now.
     """
     found = []
     for run in store.list_runs(limit=200):
@@ -290,6 +292,9 @@ def recover_runs(store: Store, data_dir: Path) -> list[Run]:
             continue
         mark = _mark_of(run)
         is_gone = mark is None or not is_alive(mark)
+        if mark is not None and not is_gone and reclaim_card(run_dir_of(data_dir, run.run_id)):
+            end_process(mark)
+            is_gone = True
         found.append(_settle(store, data_dir, run) if is_gone else run)
     return found
 

@@ -18,6 +18,7 @@ import pytest
 from feedback_store.records import Dataset, Run
 from feedback_store.store import Store
 from finetune import run_process
+from finetune.card_lending import NEEDS_CARD, lending_card
 from finetune.job import CHECKPOINTS_DIR, METRICS_FILE, RESULT_FILE, read_job
 from finetune.recipe import Recipe, load_recipe
 from finetune.run_files import append_line, read_json
@@ -34,6 +35,7 @@ from finetune.runs import (
     start_run,
     watch_run,
 )
+from tests.finetune.fake_serving import FakeServing
 from tests.tiny_models import build_model
 
 TRAINS = """
@@ -186,6 +188,16 @@ def test_a_restarted_app_finds_the_run_that_still_trains(
     found = find_running(bench.store)
     assert found is not None
     assert found.run_id == run.run_id
+
+
+def test_a_restarted_app_takes_back_the_card_that_it_had_lent(bench: Bench) -> None:
+    bench.will_run(SLEEPS)
+    run = bench.start()
+    with lending_card(FakeServing(), run_dir_of(bench.data_dir, run.run_id)) as on_event:
+        on_event(NEEDS_CARD)
+        [found] = recover_runs(bench.store, bench.data_dir)
+    assert found.state == "interrupted"
+    assert not is_alive(mark_of(run))
 
 
 def test_a_restarted_app_settles_the_run_that_ended_meanwhile(bench: Bench) -> None:
