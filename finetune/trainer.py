@@ -4,6 +4,8 @@ loads it.
 
 from __future__ import annotations
 
+import logging
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,8 @@ from finetune.schedule import Schedule
 from finetune.training_callback import RunCallback
 from finetune.varlen import flat_batch, is_varlen, use_varlen
 from finetune.watch import CheckpointChoice
+
+logger = logging.getLogger(__name__)
 
 _MAX_EVAL_ROWS = 300  # enough for a stable loss
 _ADAPTER = "default"  # peft's own name of the adapter in training
@@ -199,7 +203,13 @@ class AnswerTrainer(_Ranked, SFTTrainer):  # type: ignore[misc]
             return True
         count = self.args.per_device_train_batch_size
         rows = [self.train_dataset[n] for n in range(min(count, len(self.train_dataset)))]
-        flat = self._loss_of(rows)
+        try:
+            flat = self._loss_of(rows)
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, TypeError, ValueError):
+            logger.exception("The attention without padding does not run here")
+            flat = math.nan
         self._go_back()
         usual = self._loss_of(rows)
         if not abs(flat - usual) <= _SAME_LOSS * abs(usual):  # a NaN is not the same

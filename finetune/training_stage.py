@@ -136,11 +136,11 @@ def _train_once(
     is_sft = plan.material.kind == "sft"
     preflight = inspect(trainer, setup) if is_sft else inspect_preferences(trainer, setup)
     report.event("preflight", preflight.describe(), **preflight.to_dict())
-    if setup.hardware.device == "cuda":
-        trainer.rehearse()
     if is_sft and not trainer.prove_flat():
         message = "Attention without padding gave another loss here; rows are padded instead."
         report.event("reason", message, code="padded")
+    if setup.hardware.device == "cuda":
+        trainer.rehearse()
     trainer.train(resume_from_checkpoint=has_checkpoint(plan.checkpoints_dir))
     return trainer, preflight
 

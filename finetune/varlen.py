@@ -98,7 +98,7 @@ def _on_card(
     if rows[0].dtype == torch.float32:  # a norm in full numbers: the kernel takes halves only
         rows = [item.to(torch.get_autocast_dtype("cuda")) for item in rows]
     options: dict[str, Any] = {"scale": scale, "window_size": (window - 1 if window else -1, 0)}
-    if "enable_gqa" in _parameters():
+    if "enable_gqa" in _parameters():  # before, fewer keys than queries needed no switch
         options["enable_gqa"] = True
     attended: torch.Tensor = varlen_attn(*rows, borders, borders, longest, longest, **options)
     return attended

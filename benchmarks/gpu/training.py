@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -87,6 +88,8 @@ def _measure_size(cell: Cell, context: Context) -> Mapping[str, Any]:
     rate = matrix_rate(context)
     start_afresh()
     is_nf4 = cell.options["numbers"] == "nf4"
+    if is_nf4 and find_spec("bitsandbytes") is None:
+        raise NotPossible("bitsandbytes is not installed")
     recipe = replace(_RECIPE, quantization="nf4" if is_nf4 else "none")
     length = 64 if context.is_dry else 1024
     rows = _make_rows(_num_steps(context) * ROWS_A_STEP, length)
@@ -266,8 +269,6 @@ def _climb(cell: Cell, context: Context) -> Bout:
 
 
 def _refuse_missing(options: Mapping[str, Any]) -> None:
-    from importlib.util import find_spec
-
     if options.get("layer_kernels") and find_spec("liger_kernel") is None:
         raise NotPossible("liger-kernel is not installed; `pip install liger-kernel`, then again")
 

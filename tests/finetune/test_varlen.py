@@ -83,12 +83,17 @@ def test_flat_rows_have_the_loss_and_the_gradient_of_padded_ones(
         torch.testing.assert_close(gradient, gradients[1][name], rtol=1e-3, atol=1e-6)
 
 
+def fail(*_: object) -> None:
+    raise RuntimeError("no kernel image is available for execution on the device")
+
+
+@pytest.mark.parametrize("kernel", [lambda rows, *_: rows[0] * 3, fail])
 def test_a_kernel_that_computes_something_else_is_found_and_not_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kernel: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from finetune import varlen
 
-    monkeypatch.setattr(varlen, "_row_by_row", lambda rows, *_: rows[0] * 3)
+    monkeypatch.setattr(varlen, "_row_by_row", kernel)
     trainer = build(tmp_path, "llama")
     assert not trainer.prove_flat()
     inputs = trainer.data_collator([trainer.train_dataset[n] for n in range(4)])
