@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -94,6 +95,7 @@ def _forget(out: Path, names: list[str]) -> None:
     write_results(out, {name: item for name, item in results.items() if name not in names})
 
 
+@cache
 def has_card() -> bool:
     """Whether torch sees a CUDA GPU; asked in another process, which keeps this one light."""
     if shutil.which("nvidia-smi") is None:

@@ -104,8 +104,9 @@ class Runtime:
                 await asyncio.to_thread(self.learning.reconcile, is_start=is_start)
                 self._settled.set()
             except (EngineError, RegistryError, StoreError) as error:
-                is_warming = error.code == "not_ready" and not self._settled.is_set()
-                level = logging.DEBUG if is_warming else logging.WARNING
+                is_asleep = self.engine.status().state == "asleep"
+                is_waiting = error.code == "not_ready" and not self._settled.is_set()
+                level = logging.DEBUG if is_waiting or is_asleep else logging.WARNING
                 logger.log(level, "The engine is not in step yet: %s", error)
                 pause = RETRY_AFTER_S
             await asyncio.sleep(pause)

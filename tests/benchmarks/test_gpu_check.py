@@ -25,6 +25,7 @@ def check(out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def no_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu_check.has_card.cache_clear()
     monkeypatch.setattr(gpu_check.shutil, "which", lambda _: None)
 
 

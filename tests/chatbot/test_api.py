@@ -222,6 +222,18 @@ async def test_a_warming_engine_is_503_with_a_time_to_come_again(
     assert (health["status"], health["why"]) == ("warming", "Loading weights.")
 
 
+async def test_an_engine_that_sleeps_for_a_training_is_503_and_says_so(
+    make_service: MakeService,
+) -> None:
+    service = make_service()
+    await service.engine.sleep()
+    async with client_of(build_app(service)) as client:
+        response = await client.get(BASE, params=INFO)
+        health = (await client.get("/health")).json()
+    assert response.status_code == 503
+    assert (health["status"], health["why"]) == ("asleep", "The scripted engine sleeps.")
+
+
 async def test_a_limit_is_429_with_a_time_to_come_again(make_service: MakeService) -> None:
     service = make_service(limits=LimitSettings(num_per_minute=2))
     async with client_of(build_app(service)) as client:

@@ -103,6 +103,8 @@ def test_an_answer_on_its_way_shows_the_question_and_how_far_it_is() -> None:
     html = render_live(live, "ko")
     assert "모델을 준비하고 있어요" in html
     assert "<img" not in html
+    live.phase = "asleep"
+    assert "학습이 끝나면 바로 답할게요" in render_live(live, "ko")
     live.phase, live.recommend = "writing", "가볍게"
     assert "가볍게" in render_live(live, "ko")
 
