@@ -5,15 +5,16 @@ spite of the plan, it goes on with half the rows at once.
 from __future__ import annotations
 
 import gc
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from finetune.acceleration import choose_acceleration
+from finetune.acceleration import Acceleration, choose_acceleration
 from finetune.adapter_checks import check_served_class
-from finetune.base_loading import find_stop_ids, load_model
+from finetune.base_loading import Hardware, find_stop_ids, load_model
 from finetune.preflight import PreflightReport
 from finetune.preflight_facts import inspect, inspect_preferences
 from finetune.run_report import RunReport
@@ -124,9 +125,7 @@ def _train_once(
         gradient_checkpointing=setup.memory.load.gradient_checkpointing,
         start_adapter=plan.start_adapter,
         report_to=plan.report_to,
-        acceleration=choose_acceleration(
-            setup.hardware.device, setup.hardware.precision, has_varlen=has_kernel()
-        ),
+        acceleration=_accelerate(setup.hardware),
     )
     trainer = build_trainer(course, model, setup.tokenizer, plan.material, callback)
     rows = pick_rows(setup.validation.rows, setup.recipe.num_samples)
@@ -143,6 +142,13 @@ def _train_once(
         trainer.rehearse()
     trainer.train(resume_from_checkpoint=has_checkpoint(plan.checkpoints_dir))
     return trainer, preflight
+
+
+def _accelerate(hardware: Hardware) -> Acceleration:
+    """What pays on this hardware. The proof of the kernel needs a model that is not sharded."""
+    is_alone = os.environ.get("WORLD_SIZE", "1") == "1"
+    has_varlen = is_alone and has_kernel()
+    return choose_acceleration(hardware.device, hardware.precision, has_varlen=has_varlen)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
