@@ -167,6 +167,11 @@ class Identity:
             attempt.succeed()
         return self._new_session(role)
 
+    def role_in(self, session: str) -> Role | None:
+        """The role in the cookie of a session."""
+        found = self._read_session({SESSION_COOKIE: session})
+        return found["role"] if found else None
+
     def new_token(self) -> str:
         """A token that opens one admin session, once."""
         token = secrets.token_urlsafe(24)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from html import escape
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qs, quote, urlsplit
 
 from fastapi import APIRouter
@@ -13,12 +14,14 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from chatbot.guards import make_cookie
 from chatbot.identity import SESSION_COOKIE, Identity, LoginRefused, is_from_this_machine
+from feedback_store.text import clean_text
 
 _TEXTS: Final = {
     "ko": {
         "title": "스튜디오 로그인",
         "lead": "대화를 다듬고 모델을 학습시키는 관리자 화면입니다.",
         "password": "비밀번호",
+        "name": "이름 (기록에 남아요, 선택)",
         "submit": "로그인",
         "back": "채팅으로 돌아가기",
         "other": "English",
@@ -31,6 +34,7 @@ _TEXTS: Final = {
         "title": "Studio login",
         "lead": "The admin's side: curate conversations, train and publish the model.",
         "password": "Password",
+        "name": "Your name (for the log, optional)",
         "submit": "Log in",
         "back": "Back to the chat",
         "other": "한국어",
@@ -40,6 +44,9 @@ _TEXTS: Final = {
         "foreign": "Requests from other sites are not accepted. Try again on this page.",
     },
 }
+_WORDS: Final = ("title", "lead", "password", "name", "submit", "back", "other")
+MAX_NAME: Final = 40  # characters
+Record = Callable[..., object]
 _STATUS: Final = {"wrong_password": 401, "wrong_token": 401, "too_many_tries": 429, "foreign": 403}
 _PAGE: Final = """<!doctype html>
 <html lang="{lang}">
@@ -51,10 +58,10 @@ body {{ margin: 0; min-height: 100vh; display: grid; place-items: center; backgr
   color: CanvasText; }}
 main {{ width: min(22rem, calc(100vw - 3rem)); }}
 h1 {{ font-size: 1.5rem; margin: 0 0 .25rem; }}
-label {{ display: block; margin: 1.5rem 0 .25rem; font-weight: 600; }}
+label {{ display: block; margin: 1.25rem 0 .25rem; font-weight: 600; }}
 input, button {{ width: 100%; box-sizing: border-box; font: inherit; min-height: 2.75rem;
   padding: 0 .75rem; border-radius: .5rem; border: 1px solid #7a8a82; }}
-button {{ margin-top: 1rem; border: 0; background: #1b6e4b; color: #fff; font-weight: 600;
+button {{ margin-top: 1.5rem; border: 0; background: #1b6e4b; color: #fff; font-weight: 600;
   cursor: pointer; }}
 :focus-visible {{ outline: 3px solid #2f9e6e; outline-offset: 2px; }}
 [role=alert] {{ margin: 1rem 0 0; padding: .5rem .75rem; border-radius: .5rem; background: #fdecea;
@@ -70,6 +77,8 @@ a {{ color: LinkText; }}
 <label for="password">{password}</label>
 <input id="password" name="password" type="password" autocomplete="current-password" required
   autofocus{described}>
+<label for="name">{name}</label>
+<input id="name" name="name" autocomplete="name" maxlength="{max_name}">
 <button type="submit">{submit}</button>
 </form>
 <nav><a href="{home}">{back}</a><a href="?lang={other_lang}" lang="{other_lang}">{other}</a></nav>
@@ -77,16 +86,22 @@ a {{ color: LinkText; }}
 """
 
 
-def build_login(identity: Identity) -> APIRouter:
-    """Routes of the login. Include them before the studio is mounted, which takes all its path."""
+def build_login(identity: Identity, record: Record | None = None) -> APIRouter:
+    """Routes of the login. Include them before the studio is mounted, which takes all its path.
+
+    record(actor, action, target, **detail) keeps who came, who was refused, who went.
+    """
     router = APIRouter(include_in_schema=False)
+    log = _Log(identity, record)
 
     @router.get("/studio/login")
     async def show_login(request: Request) -> Response:
         token = request.query_params.get("token")
         if token:
             try:
-                return _enter(request, identity, identity.redeem_token(token))
+                session = identity.redeem_token(token)
+                await log.keep(request, "login", role="admin", name="")
+                return _enter(request, identity, session)
             except LoginRefused as refusal:
                 return _show(request, refusal)
         if identity.role_of(request):
@@ -103,13 +118,19 @@ def build_login(identity: Identity) -> APIRouter:
         try:
             session = await run_in_threadpool(identity.log_in, password, client)
         except LoginRefused as refusal:
+            if refusal.code == "wrong_password":  # not each try of a flood
+                await log.keep(request, "login refused", address=client)
             return _show(request, refusal)
+        name = clean_text(form.get("name", [""])[0]).strip()[:MAX_NAME]
+        await log.keep(request, "login", role=identity.role_in(session), name=name)
         return _enter(request, identity, session)
 
     @router.post("/studio/logout")
     async def log_out(request: Request) -> Response:
         if not _is_own_page(request):
             return _show(request, LoginRefused("foreign", "The request came from another site."))
+        if identity.role_of(request):
+            await log.keep(request, "logout")
         identity.log_out(request)
         response = _go_to(request, "/studio/login")
         gone = make_cookie(request.scope, SESSION_COOKIE, "", 0, "Strict")
@@ -117,6 +138,20 @@ def build_login(identity: Identity) -> APIRouter:
         return response
 
     return router
+
+
+class _Log:
+    """Keeps entries of the audit log, in a thread: a write waits for the disk."""
+
+    def __init__(self, identity: Identity, record: Record | None) -> None:
+        self._identity = identity
+        self._record = record
+
+    async def keep(self, request: Request, action: str, **detail: Any) -> None:
+        """One entry about whoever sent the request."""
+        if self._record:
+            actor = self._identity.person_of(request) or "somebody"
+            await run_in_threadpool(self._record, actor, action, "", **detail)
 
 
 def _client_of(request: Request) -> str:
@@ -170,7 +205,8 @@ def _show(request: Request, refusal: LoginRefused | None = None) -> Response:
         action=f"{root}/studio/login?lang={lang}",
         home=f"{root}/",
         other_lang="en" if lang == "ko" else "ko",
-        **{name: texts[name] for name in ("title", "lead", "password", "submit", "back", "other")},
+        max_name=MAX_NAME,
+        **{name: texts[name] for name in _WORDS},
     )
     return HTMLResponse(page, status_code=status, headers=headers)
 

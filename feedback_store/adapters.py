@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from feedback_store.audit import add_entry
 from feedback_store.errors import NotFound
 from feedback_store.records import Adapter, AliasEvent
 from feedback_store.rows import from_row, get, insert, now, to_row, update
@@ -86,6 +87,8 @@ def set_alias(
         "share": share,
     }
     row["event_id"] = insert(connection, "alias_events", row)
+    detail = {"alias": alias, "from": before, "reason": reason}
+    add_entry(connection, actor, "promote", version or "base model", detail)
     return from_row(AliasEvent, row)
 
 

@@ -263,6 +263,18 @@ class AliasEvent:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AuditEntry:
+    """Who did what: actor is a person's id, "command line" or a part of the application."""
+
+    entry_id: int
+    actor: str
+    action: str  # accept, exclude, undo, promote, retrain, login, …
+    target: str
+    detail: dict[str, Any]
+    created_at: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Consent:
     """What a person agreed to, for one conversation or (None) for all of theirs."""
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from feedback_store import audit
 from feedback_store.errors import NewerSchema
 from feedback_store.example_search import reindex_examples
 from feedback_store.sqlite import Connection, immediate
@@ -264,11 +265,18 @@ def _add_share(db: Database) -> None:
     _create_views(db)
 
 
+def _create_audit(db: Database) -> None:
+    """5: the audit log; see audit.py."""
+    for statement in audit.SCHEMA:
+        db.execute(textwrap.dedent(statement).strip())
+
+
 MIGRATIONS: Final[tuple[Callable[[Database], None], ...]] = (
     _create_records,
     _create_search,
     _create_views,
     _add_share,
+    _create_audit,
 )
 SCHEMA_VERSION: Final = len(MIGRATIONS)
 

@@ -12,6 +12,7 @@ from typing import Any, Self, Unpack
 
 from feedback_store import (
     adapters,
+    audit,
     consents,
     conversations,
     example_search,
@@ -32,6 +33,7 @@ from feedback_store.records import (
     Adapter,
     AdapterChanges,
     AliasEvent,
+    AuditEntry,
     Consent,
     ConsentKind,
     Conversation,
@@ -237,13 +239,21 @@ class Store:
         fixed = {"completion": completion, "flags": flags, "repairs": repairs}
         changes: dict[str, Any] = {"state": state, "decided_by": decided_by}
         changes |= {name: value for name, value in fixed.items() if value is not None}
-        return self._db.write_each(examples.decide_example, example_ids, changes)
+        ids = list(example_ids)
+        num_changed = self._db.write_each(examples.decide_example, ids, changes)
+        if num_changed and state != "pending":
+            self._db.write(audit.add_decision, decided_by, state, ids, num_changed)
+        return num_changed
 
     def undo_decision(self, example_ids: Iterable[int], *, decided_by: str | None = None) -> int:
         """Back to what stood there before the last decision, where decided_by (None: anyone) took
         it; the number that changed.
         """
-        return self._db.write_each(examples.undo_decision, example_ids, decided_by)
+        ids = list(example_ids)
+        num_changed = self._db.write_each(examples.undo_decision, ids, decided_by)
+        if num_changed:
+            self._db.write(audit.add_decision, decided_by or "anyone", "undo", ids, num_changed)
+        return num_changed
 
     def claim_example(
         self,
@@ -383,6 +393,22 @@ class Store:
         """What counts now; without an answer: keep yes, train no."""
         return self._db.read(consents.get_consent, person_id, conversation_id, kind)
 
+    # Audit
+
+    def record(self, actor: str, action: str, target: str = "", **detail: Any) -> AuditEntry:
+        """Append to the audit log. Decisions and promotions are recorded by themselves."""
+        return self._db.write(audit.add_entry, actor, action, target, detail)
+
+    def list_audit(
+        self, *, before: int | None = None, limit: int = 100, action: str | None = None
+    ) -> list[AuditEntry]:
+        """Entries of the audit log, newest first; before is the last entry_id of the page above."""
+        return self._db.read(audit.list_entries, before, limit, action)
+
+    def list_actor_names(self) -> dict[str, str]:
+        """Actor → the name they gave when they last logged in."""
+        return self._db.read(audit.list_names)
+
     # Privacy and lineage
 
     def export_person(self, person_id: str) -> dict[str, Any]:
@@ -391,7 +417,9 @@ class Store:
 
     def delete_person(self, person_id: str) -> Deletion:
         """Forget a person for good; tells which datasets and adapters still contain them."""
-        return privacy.delete_person(self._db, self.data_dir, person_id)
+        deletion = privacy.delete_person(self._db, self.data_dir, person_id)
+        self.record("privacy", "delete person", detail=f"{deletion.num_conversations} chats")
+        return deletion
 
     def delete_conversation(self, conversation_id: str) -> Deletion:
         """Forget one conversation for good; tells which datasets and adapters contain it."""

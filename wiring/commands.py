@@ -131,6 +131,9 @@ COMMANDS: Final[dict[str, Command]] = {
     ),
 }
 
+# Of the audit log; what starts a retrain or changes the version that answers records itself.
+_RECORDED: Final = ("import", "dataset", "backup", "export-person")
+
 # These look at the data folder from outside, also where the database cannot be opened.
 OUTSIDE_COMMANDS: Final[dict[str, OutsideCommand]] = {
     "restore": OutsideCommand("bring a backup back", data.run_restore, data.add_restore),
@@ -145,6 +148,8 @@ _REFUSALS: Final = frozenset({"not_passed", "reason_needed", "retired"})
 def run_command(context: Context, name: str, arguments: Namespace) -> int:
     """Run one command; errors with a code become their sentence and exit code 1."""
     try:
+        if name in _RECORDED:
+            context.store.record("command line", name)
         return COMMANDS[name].run(context, arguments)
     except Exception as error:
         if not hasattr(error, "code"):

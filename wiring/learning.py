@@ -111,6 +111,7 @@ class LearningSide(LiveVersions):
             if blockers := self.blockers():
                 raise LearningError(blockers[0].code, blockers[0].message)
             load_recipe(recipe)
+            self._store.record(actor, "retrain", recipe)
             self._cancel = threading.Event()
             self._progress = LoopProgress("dataset", "Starting.", 0.0)
             self._thread = threading.Thread(

@@ -127,7 +127,7 @@ class Application:
             redoc_url=None,
         )
         app.include_router(build_api(self.chat, self.identity))
-        app.include_router(build_login(self.identity))
+        app.include_router(build_login(self.identity, self.store.record))
         app.include_router(build_control(self.token, self._run_command))
         mount(app, self._parts())
         guards = GuardSettings(self.settings.cors_origins)

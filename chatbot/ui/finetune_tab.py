@@ -67,6 +67,7 @@ class FinetuneTab:
             state = self._start(data, person)
         elif data.get("action") == "cancel":
             self.parts.learning.cancel_retrain()
+            self.parts.store.record(person.person_id, "cancel retrain")
             state = replace(state, is_cancelling=True)
         return self._show(state, person, request)
 

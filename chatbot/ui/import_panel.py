@@ -15,7 +15,7 @@ from chatbot.ui.i18n import TEXTS, t, translate_error
 from chatbot.ui.icons import icon
 from chatbot.ui.labels import label
 from chatbot.ui.parts import Parts
-from chatbot.ui.people import needs, require_curator
+from chatbot.ui.people import Person, needs, require_curator
 from feedback_store.errors import StoreError
 from finetune.formats import ImportProgress, ImportResult, import_path
 from finetune.source_files import FormatError
@@ -123,11 +123,14 @@ class ImportPanel:
             while not (await asyncio.wait({task}, timeout=POLL_S))[0]:
                 shown = render_import_progress(latest[-1] if latest else None, person.lang)
                 yield gr.skip(), done + shown
-            done += self._describe(path.name, task, person.lang)
+            done += self._describe(path.name, task, person)
         yield None, done
 
-    def _describe(self, name: str, task: asyncio.Task[ImportResult], lang: str) -> str:
+    def _describe(self, name: str, task: asyncio.Task[ImportResult], person: Person) -> str:
         try:
-            return render_import_result(name, task.result(), lang)
+            result = task.result()
         except (FormatError, StoreError) as error:
-            return render_import_error(name, error, lang)
+            return render_import_error(name, error, person.lang)
+        num_new = f"{result.num_new} examples"
+        self.parts.store.record(person.person_id, "import", name, what=num_new)
+        return render_import_result(name, result, person.lang)

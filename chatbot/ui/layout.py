@@ -21,6 +21,8 @@ from chatbot.ui.finetune_tab import FinetuneTab
 from chatbot.ui.header import Header
 from chatbot.ui.insights_tab import InsightsTab
 from chatbot.ui.labels import I18N, label
+from chatbot.ui.log_tab import LogTab, serve_log
+from chatbot.ui.log_view import CSV_PATH
 from chatbot.ui.no_fetch import forbid_fetching
 from chatbot.ui.page import ASSETS_DIR, STUDIO_PATH, PageMiddleware, PageSettings
 from chatbot.ui.parts import Parts
@@ -28,7 +30,7 @@ from chatbot.ui.people import check_declared, needs, require_curator
 from chatbot.ui.theme import build_theme
 
 _ASSETS: Final = {"theme.css": "text/css", "ui.js": "text/javascript", "logo.svg": "image/svg+xml"}
-_ADMIN_TABS: Final = ("finetune", "adapters")
+_ADMIN_TABS: Final = ("finetune", "adapters", "log")
 _UPLOAD_KEPT_S: Final = 3600  # how long Gradio keeps an uploaded file
 
 
@@ -70,6 +72,7 @@ def build_studio(parts: Parts) -> gr.Blocks:
                 ("finetune", finetune),
                 ("adapters", adapters),
                 ("insights", insights),
+                ("log", LogTab(parts)),
             ):
                 with _tab(name) as tab:
                     part.build()
@@ -111,6 +114,7 @@ def mount(app: FastAPI, parts: Parts) -> FastAPI:
         app.add_api_route(f"/ui/{name}", _serve_asset(name, media_type), include_in_schema=False)
 
     app.add_api_route("/ui/my-data", _serve_own_data(parts), include_in_schema=False)
+    app.add_api_route(CSV_PATH, serve_log(parts), include_in_schema=False)
     own = tuple(route.path_regex for route in app.routes if isinstance(route, Route))
 
     def studio_user(request: Request) -> str | None:

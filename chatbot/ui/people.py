@@ -58,6 +58,7 @@ def require_admin(parts: Parts, request: gr.Request) -> Person:
     """The person, or an error on the screen when it is no admin."""
     person = require_curator(parts, request)
     if not person.is_admin:
+        parts.store.record(person.person_id, "refused", "needs an admin")
         raise gr.Error(t(person.lang, "error_only_admin"), print_exception=False)
     return person
 

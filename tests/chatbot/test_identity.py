@@ -176,12 +176,24 @@ def test_a_token_opens_one_session() -> None:
         ({"host": "localhost.evil.example"}, False),
         ({"host": "127.0.0.1.nip.io"}, False),
         ({"host": "127.0.0.1", "x-forwarded-for": "8.8.8.8"}, False),
+        ({"host": "127.0.0.1", "x-real-ip": "8.8.8.8"}, False),
+        ({"host": "127.0.0.1", "forwarded": "for=8.8.8.8"}, False),
+        ({"host": "127.0.0.1", "via": "1.1 proxy"}, False),
+        ({"host": "[::1"}, False),
         ({"host": ""}, False),
         ({}, False),
     ],
 )
 def test_without_login_only_this_machine_is_admin(headers: dict[str, str], is_here: bool) -> None:
     assert is_from_this_machine(Headers(headers)) is is_here
+
+
+def test_a_proxy_that_says_nothing_of_itself_is_no_browser_of_this_machine() -> None:
+    asked = Asked()
+    asked.scope = {"http_version": "1.0"}  # type: ignore[attr-defined]
+    assert Identity("s" * 64).role_of(asked) is None
+    asked.scope = {"http_version": "1.1"}  # type: ignore[attr-defined]
+    assert Identity("s" * 64).role_of(asked) == "admin"
 
 
 def test_derived_ids_are_stable_and_need_the_secret() -> None:

@@ -13,6 +13,7 @@ from chatbot.identity import AccessSettings, Identity
 from chatbot.login import build_login
 
 HASH = PasswordHasher(time_cost=1, memory_cost=64).hash("correct horse")  # quick to check
+CURATOR_HASH = PasswordHasher(time_cost=1, memory_cost=64).hash("curator horse")
 LOCKED = AccessSettings(is_login_required=True, admin_password_hash=HASH)
 PAGE = {"accept": "text/html"}
 
@@ -25,11 +26,19 @@ async def studio(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"inside"})
 
 
-def build_app(access: AccessSettings, root_path: str = "") -> FastAPI:
+Kept = list[tuple[str, str, dict[str, object]]]
+
+
+def build_app(access: AccessSettings, root_path: str = "", kept: Kept | None = None) -> FastAPI:
     identity = Identity("s" * 64, access)
     app = FastAPI(root_path=root_path)
     install_guards(app, identity, GuardSettings(max_body=1000, max_studio_body=5000))
-    app.include_router(build_login(identity))
+
+    def record(actor: str, action: str, _target: str, **detail: object) -> None:
+        if kept is not None:
+            kept.append((actor, action, detail))
+
+    app.include_router(build_login(identity, record))
 
     @app.get("/whoami")
     async def whoami(request: Request) -> str | None:
@@ -206,3 +215,37 @@ async def test_bodies_over_the_limit_are_refused(make_client: MakeClient) -> Non
             yield b"x" * 100
 
     assert (await client.post("/echo", content=drip())).status_code == 413
+
+
+async def test_who_came_was_refused_and_went_is_recorded(make_client: MakeClient) -> None:
+    kept: Kept = []
+    access = AccessSettings(
+        is_login_required=True, admin_password_hash=HASH, curator_password_hash=CURATOR_HASH
+    )
+    client = make_client(build_app(access, kept=kept))
+    await client.post("/studio/login", data={"password": "wrong", "name": "x"})
+    name = "김하나\0" + "x" * 100
+    await client.post("/studio/login", data={"password": "curator horse", "name": name})
+    await client.post("/studio/logout")
+    await client.post("/studio/logout")
+    person = (await client.get("/whoami")).json()
+    assert [(actor, action) for actor, action, _ in kept] == [
+        (person, "login refused"),
+        (person, "login"),
+        (person, "logout"),
+    ]
+    assert kept[1][2] == {"role": "curator", "name": ("김하나\ufffd" + "x" * 100)[:40]}
+
+
+async def test_tries_through_a_tunnel_do_not_lock_out_who_sits_here(
+    make_client: MakeClient,
+) -> None:
+    app = build_app(LOCKED)
+    tunnel = make_client(app, "http://abc.gradio.live")
+    codes = [
+        (await tunnel.post("/studio/login", data={"password": f"wrong {n}"})).status_code
+        for n in range(7)
+    ]
+    assert codes == [401] * 5 + [429] * 2
+    here = await make_client(app).post("/studio/login", data={"password": "correct horse"})
+    assert here.status_code == 303

@@ -160,7 +160,9 @@ def build_app(store: Store, options: argparse.Namespace) -> FastAPI:
     access = AccessSettings()
     if options.password:
         access = AccessSettings(
-            is_login_required=True, admin_password_hash=hash_password(options.password)
+            is_login_required=True,
+            admin_password_hash=hash_password(options.password),
+            curator_password_hash=hash_password(f"curator-{options.password}"),
         )
     identity = Identity("s" * 40, access)
 
@@ -168,10 +170,10 @@ def build_app(store: Store, options: argparse.Namespace) -> FastAPI:
         return identity.person_of(request) or "", identity.role_of(request)
 
     app = FastAPI()
-    app.include_router(build_login(identity))
+    app.include_router(build_login(identity, store.record))
     settings = UiSettings(public_arena=True, has_login=bool(options.password))
     mount(app, Parts(service, store, engine.status, learning, identify, settings))
-    install_guards(app, identity)
+    install_guards(app, identity, None, service.limits.is_full)
     return app
 
 
