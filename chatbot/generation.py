@@ -25,6 +25,8 @@ class PaceSettings:
     updates_per_s: float = 30.0
     first_token_timeout_s: float = 30.0
     stall_timeout_s: float = 20.0  # between two pieces
+    min_pieces: int = 8  # in every so many seconds of stall_timeout_s: fewer are a drip
+    max_bytes: int = 60_000  # of one answer: more comes from a broken engine, and is not stored
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:
@@ -61,6 +63,10 @@ class Generation:
         self.prompt_tokens: int | None = None
         self.completion_tokens: int | None = None
         self.error: EngineError | None = None
+        self._num_bytes = 0
+        self._num_pieces = 0  # since the first one or the last look at the pace
+        self._paced_at = 0.0  # when the pace is looked at next
+        self._last_at = 0.0  # when the last piece came
         self._task = asyncio.create_task(self._pump())
 
     @property
@@ -109,8 +115,14 @@ class Generation:
 
     def _take(self, chunk: Chunk) -> None:
         if chunk.text:
+            self._last_at = time.perf_counter()
             if self.time_to_first_token_ms is None:
                 self.time_to_first_token_ms = self.duration_ms
+                self._paced_at = self._last_at + self._pace.stall_timeout_s
+            self._num_pieces += 1
+            self._num_bytes += len(chunk.text.encode("utf-8", "replace"))
+            if self._num_bytes > self._pace.max_bytes:
+                raise EngineError("too_much", "The model did not stop writing. Try again.")
             self._unread.append(chunk.text)
             self._text_came.set()
         self.finish_reason = chunk.finish_reason or self.finish_reason
@@ -121,16 +133,35 @@ class Generation:
 
     async def _wait_for_text(self) -> bool:
         """True when there is text to read, False at the end of the answer."""
-        if not self._unread and not self._is_done:
+        while not self._unread and not self._is_done:
             is_first = self.time_to_first_token_ms is None
-            timeout_s = self._pace.first_token_timeout_s if is_first else self._pace.stall_timeout_s
+            timeout_s = self._pace.first_token_timeout_s if is_first else self._patience_s()
             await _wait(self._text_came, timeout_s)
-            if not self._unread and not self._is_done:
+            if not self._keeps_pace(is_first=is_first):
                 self.error = EngineError(
                     "timed_out",
                     "The model went silent before the answer was complete. Try again.",
                 )
+                return False
         return bool(self._unread)
+
+    def _patience_s(self) -> float:
+        """Until the next piece is late, or the pace is looked at."""
+        late_at = self._last_at + self._pace.stall_timeout_s
+        return max(0.0, min(late_at, self._paced_at) - time.perf_counter())
+
+    def _keeps_pace(self, *, is_first: bool) -> bool:
+        """Whether enough came since the last look; a letter now and then is as good as nothing."""
+        if self._is_done or (is_first and self._last_at):
+            return True
+        now = time.perf_counter()
+        if is_first or now >= self._last_at + self._pace.stall_timeout_s:
+            return False
+        if now < self._paced_at:
+            return True
+        has_enough = self._num_pieces >= self._pace.min_pieces
+        self._num_pieces, self._paced_at = 0, now + self._pace.stall_timeout_s
+        return has_enough
 
     async def _pause(self) -> None:
         """Let text gather until the next update is due; the end of the answer cuts it short."""

@@ -154,7 +154,7 @@ class Upstream:
             "prompt_logprobs": 0,
             "chat_template_kwargs": dict(template_kwargs),
         }
-        reply = await self._request("POST", "/v1/chat/completions", body, self._timeouts.load_s)
+        reply = await self._request("POST", "/v1/chat/completions", body, self._timeouts.score_s)
         positions = reply.get("prompt_logprobs") or []
         return [float(next(iter(item.values()))["logprob"]) for item in positions if item]
 
@@ -179,7 +179,7 @@ class Upstream:
             "add_generation_prompt": True,
             "chat_template_kwargs": dict(template_kwargs),
         }
-        reply = await self._request("POST", "/tokenize", body, self._timeouts.load_s)
+        reply = await self._request("POST", "/tokenize", body, self._timeouts.score_s)
         return int(reply["count"])
 
     async def stream(self, body: Mapping[str, Any]) -> AsyncGenerator[Chunk]:

@@ -39,7 +39,8 @@ class Timeouts:
     connect_s: float = 5.0
     first_token_s: float = 120.0  # a hundred answers may be queued before this one
     between_tokens_s: float = 60.0
-    load_s: float = 120.0  # an adapter, its probe included
+    load_s: float = 30.0  # an adapter; it took 0.02 to 2 s
+    score_s: float = 120.0  # log-probabilities, of the probe and of evaluations
     sleep_s: float = 120.0  # to fall asleep, or to wake: gigabytes are moved
     health_s: float = 10.0
     health_every_s: float = 5.0  # between two looks at a server that is ready

@@ -32,6 +32,11 @@ FAULTS = (
     "status_500",
     "status_503",
     "too_long",
+    "no_head",  # the request is read, and not even a status comes
+    "slow",  # a letter now and then
+    "endless",  # words for ever
+    "empty",  # a whole stream without a word
+    "one_line",  # bytes for ever, never the end of a line
     "reordered",  # bytes in the smallest pieces, with comments and carriage returns between
 )
 
@@ -43,6 +48,7 @@ class Behaviour:
     fault: str = ""
     load_fault: str = ""  # "hang", "refuse", "no_effect"
     healthy: bool = True
+    slow_s: float = 0.1  # between two letters of "slow"
     is_vllm: bool = True
     forgets: bool = False  # after waking it says something else than before
     has_forgotten: bool = False
@@ -65,13 +71,18 @@ class FakeOpenAI:
 
         self._server = _Server(("127.0.0.1", port), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.port = int(self._server.server_address[1])
+        self.url = f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> FakeOpenAI:
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let every answer end and listen no more; again is no error."""
         self.behaviour.may_go_on.set()
         self._server.shutdown()
         self._server.server_close()
@@ -146,6 +157,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._fail(500, "Internal Server Error")
         if fault == "status_503":
             return self._fail(503, "draining")
+        if fault == "no_head":
+            return self._wait_for_the_end()
         if fault == "too_long":
             return self._fail(400, "This model's maximum context length is 1024 tokens.")
         self.send_response(200)
@@ -170,7 +183,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._wait_for_the_end()
             return
         if fault == "drip":
-            yield from self._drip()
+            yield from self._drip(b": keep-alive\n\n")
+        if fault == "one_line":
+            yield from self._drip(b"data: " + b"x" * 300_000)
+        if fault == "endless":
+            yield from self._drip(_event(_delta("끝이 없는 이야기 " * 200)))
+        if fault == "slow":
+            yield from self._drip(_event(_delta("산")), self.shown.slow_s)
         whole = b"".join(_events(fault))
         if fault == "cut":
             yield whole[: whole.index("쓰".encode()) + 1]
@@ -183,9 +202,9 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             yield whole
 
-    def _drip(self) -> Iterator[bytes]:
-        while not self.shown.may_go_on.wait(0.05):
-            yield b": keep-alive\n\n"
+    def _drip(self, piece: bytes, every_s: float = 0.05) -> Iterator[bytes]:
+        while not self.shown.may_go_on.wait(every_s):
+            yield piece
 
     def _wait_for_the_end(self) -> None:
         """Until the test lets it go on or the client closes the connection."""
@@ -225,7 +244,7 @@ def _events(fault: str) -> Iterator[bytes]:
         yield _event({"error": {"message": "grammar failed", "code": 400}})
     if fault == "engine_dead":
         yield _event({"error": {"message": "EngineCore encountered an issue.", "code": 500}})
-    for char in ANSWER:
+    for char in "" if fault == "empty" else ANSWER:
         yield _event(_delta(char))
     if fault == "short":
         return

@@ -22,6 +22,7 @@ QUICK = Timeouts(
     first_token_s=0.3,
     between_tokens_s=0.3,
     load_s=0.3,
+    score_s=0.3,
     health_s=0.5,
     health_every_s=0.1,
     backoff_s=0.05,
