@@ -26,8 +26,10 @@ BURST_WITHIN: Final = timedelta(minutes=5)
 MIN_ROWS: Final = 3  # with one phrase, of one person
 MIN_ROWS_OF_MANY: Final = 5  # of several people: corrections that happen to agree are rarer
 MIN_ECHOES: Final = 10  # liked answers that only repeat what the person had typed
-PHRASE_WORDS: Final = 3
-MIN_PHRASE_CHARS: Final = 8
+PHRASE_WORDS: Final = (2, 3)
+MIN_PHRASE_CHARS: Final = 6
+MIN_WORD_CHARS: Final = 4  # of a single word that nobody else uses, such as a name
+MIN_ROWS_OF_WORD: Final = 10  # in corrections: single words meet by chance more often
 MAX_PHRASES: Final = 200  # looked up in what was imported
 
 PeopleFlags = dict[int, tuple[Flag, ...]]
@@ -41,9 +43,11 @@ class _Phrase:
     echoes: list[int] = field(default_factory=list)
     people: set[str] = field(default_factory=set)
 
-    def is_suspect(self) -> bool:
+    def is_suspect(self, phrase: str) -> bool:
         """Whether so many rows share it that a person should look."""
         enough = MIN_ROWS if len(self.people) == 1 else MIN_ROWS_OF_MANY
+        if " " not in phrase:
+            return len(self.corrections) >= MIN_ROWS_OF_WORD
         return len(self.corrections) >= enough or len(self.echoes) >= MIN_ECHOES
 
 
@@ -63,9 +67,21 @@ def _phrases(text: str) -> set[str]:
     found: set[str] = set()
     for line in text.splitlines():
         words = line.split()
-        runs = (words[at : at + PHRASE_WORDS] for at in range(len(words) - PHRASE_WORDS + 1))
-        found.update(" ".join(run) for run in runs)
-    return {phrase for phrase in found if len(phrase) >= MIN_PHRASE_CHARS}
+        found.update(word for word in words if len(word) >= MIN_WORD_CHARS)
+        for size in PHRASE_WORDS:
+            runs = (" ".join(words[at : at + size]) for at in range(len(words) - size + 1))
+            found.update(run for run in runs if len(run) >= MIN_PHRASE_CHARS)
+    return found
+
+
+def _said_by_the_model(store: Store) -> set[str]:
+    """What the model itself says to whoever waits: nobody has to plant that."""
+    return {
+        phrase
+        for example in _waiting(store)
+        if example.rejected
+        for phrase in _phrases(_readable(example.rejected))
+    }
 
 
 @cache
@@ -95,10 +111,11 @@ def _is_imported(store: Store, phrase: str) -> bool:
 def _flag_phrases(
     store: Store, found: dict[str, _Phrase], flags: defaultdict[int, list[Flag]]
 ) -> None:
-    suspects = [(phrase, seen) for phrase, seen in found.items() if seen.is_suspect()]
+    suspects = [(phrase, seen) for phrase, seen in found.items() if seen.is_suspect(phrase)]
     suspects.sort(key=lambda s: (-len(s[1].corrections) - len(s[1].echoes), -len(s[0]), s[0]))
     flagged: set[int] = set()
-    for phrase, seen in suspects[:MAX_PHRASES]:
+    own = _said_by_the_model(store) if suspects else set()
+    for phrase, seen in [s for s in suspects if s[0] not in own][:MAX_PHRASES]:
         ids = {*seen.corrections, *seen.echoes} - flagged
         if not ids or _is_imported(store, phrase):
             continue
