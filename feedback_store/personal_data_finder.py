@@ -32,7 +32,8 @@ _SEPARATORS: Final = " \t.,-_/·~‐‑‒–—―−ㆍ"
 _GAP: Final = rf"[{_SEPARATORS}]{{0,3}}"
 _NO_GAP: Final = [(sign, "") for sign in _SEPARATORS]
 
-_BIRTH_DATE: Final = r"\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
+_SIGN: Final = rf"[{_SEPARATORS}]?"
+_BIRTH_DATE: Final = rf"\d{{2}}{_SIGN}(?:0[1-9]|1[0-2]){_SIGN}(?:0[1-9]|[12]\d|3[01])"
 
 # What follows a number that is no house number: "자전거로 10분", "강남구로 3km".
 _UNITS: Final = (
@@ -55,6 +56,7 @@ _ADDRESSES: Final = {
 _EMAIL: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+\s?@\s?(?:[\w-]{1,63}\.)+[A-Za-z]{2,24}"
 _CARD: Final = rf"(?<!\d)(?:\d{{4}}{_GAP}){{3}}\d{{4}}(?!\d)"
 _AMEX: Final = rf"(?<!\d)3[47]\d\d{_GAP}\d{{6}}{_GAP}\d{{5}}(?!\d)"
+_OLD_PASSPORT: Final = r"(?<![A-Za-z\d])[MSROD]\d{8}(?!\d)"
 _MIN_SCORE: Final = 0.1  # Presidio's weakest patterns, such as any ten digits, stay below
 
 
@@ -64,7 +66,7 @@ def _patterns(**regexes: str) -> list[Pattern]:
 
 def build_recognizers() -> list[Any]:
     """Presidio's recognisers, widened for what people in Korea write."""
-    resident = rf"(?<!\d){_BIRTH_DATE}{_GAP}[1-8]\d{{6}}(?!\d)"
+    resident = rf"(?<!\d){_BIRTH_DATE}{_GAP}[1-8]{_SIGN}\d{{6}}(?!\d)"
     business = rf"(?<!\d)\d{{3}}{_GAP}\d{{2}}{_GAP}\d{{5}}(?!\d)"
     driver = rf"(?<!\d)\d{{2}}{_GAP}\d{{2}}{_GAP}\d{{6}}{_GAP}\d{{2}}(?!\d)"
     return [
@@ -72,6 +74,7 @@ def build_recognizers() -> list[Any]:
         KrBrnRecognizer(patterns=_patterns(business=business), replacement_pairs=_NO_GAP),
         KrDriverLicenseRecognizer(patterns=_patterns(driver=driver), replacement_pairs=_NO_GAP),
         KrPassportRecognizer(),
+        PatternRecognizer("KR_PASSPORT", patterns=_patterns(until_2021=_OLD_PASSPORT)),
         CreditCardRecognizer(patterns=_patterns(card=_CARD, amex=_AMEX), replacement_pairs=_NO_GAP),
         # A number with "+" is found in every region; without it, as people in these write it.
         PhoneRecognizer(supported_regions=("KR", "US")),

@@ -15,16 +15,15 @@ from chatbot.recommendation import (
     parse,
     to_dict,
 )
-from feedback_store.personal_data import redact
+from feedback_store.personal_data import may_hold_personal_data, redact
 from feedback_store.records import NewExample
-from finetune.hygiene import may_be_personal
 
 Row = TypeVar("Row", bound=NewExample)
 
 
 def redact_text(text: str) -> str:
     """The text with personal data replaced by its kind; most texts are spared the search."""
-    return redact(text) if may_be_personal(text) else text
+    return redact(text) if may_hold_personal_data(text) else text
 
 
 def redact_messages(messages: Iterable[dict[str, str]]) -> tuple[dict[str, str], ...]:
@@ -39,7 +38,7 @@ def redact_messages(messages: Iterable[dict[str, str]]) -> tuple[dict[str, str],
 
 def redact_answer(text: str) -> str:
     """An answer likewise, field by field, so that its JSON stays whole."""
-    if not may_be_personal(text):
+    if not may_hold_personal_data(text):
         return text
     try:
         answer = parse(text)
