@@ -87,8 +87,9 @@ def set_alias(
         "share": share,
     }
     row["event_id"] = insert(connection, "alias_events", row)
-    detail = {"alias": alias, "from": before, "reason": reason}
-    add_entry(connection, actor, "promote", version or "base model", detail)
+    action = "promote" if alias == "production" else f"set {alias}"
+    detail = {"from": before, "reason": reason, "share": share}
+    add_entry(connection, actor, action, version or "base model", detail)
     return from_row(AliasEvent, row)
 
 

@@ -24,12 +24,14 @@ from chatbot.identity import AccessSettings, Identity, Role, hash_password
 from chatbot.limits import LimitSettings
 from chatbot.login import build_login
 from chatbot.prompts import Message
+from chatbot.recommendation import canonical
 from chatbot.service import ChatService, ChatSettings
 from chatbot.themes import detect_lang
 from chatbot.ui.layout import mount
 from chatbot.ui.parts import Parts, UiSettings
 from feedback_store.records import Conversation, NewFeedback, NewTurn
 from feedback_store.store import Store
+from tests.chatbot.ui.planted_content import ALL, make_planted_answer, plant_content
 from tests.chatbot.ui.scripted_learning import ScriptedLearning, add_version
 from tests.scripted_engine import Script, ScriptedEngine
 
@@ -91,6 +93,9 @@ class FollowingEngine(ScriptedEngine):
         if "실패" in said:
             error = EngineError("died", "The engine died.")
             options |= {"text": text[:60], "finish_reason": None, "error": error}
+        if "페이로드" in said:
+            answer = make_planted_answer(len(said))
+            options |= {"text": canonical(answer)}
         self.scripts = [Script(**options)]
         return super().stream(messages, adapter, sampling, schema)
 
@@ -139,6 +144,9 @@ def build_app(store: Store, options: argparse.Namespace) -> FastAPI:
     engine.ready_at = time.monotonic() + options.warm_s
     learning = ScriptedLearning(store)
     add_rated_turns(store, options.num_rated)
+    if options.payloads:
+        plant_content(store)
+        learning.log_lines = list(ALL)
     if options.num_accepted:
         learning.collect()
         found = store.find_examples(limit=options.num_accepted).items
@@ -186,6 +194,7 @@ def main() -> None:
     parser.add_argument("--num-accepted", type=int, default=0)
     parser.add_argument("--num-versions", type=int, default=0)
     parser.add_argument("--password", default="")
+    parser.add_argument("--payloads", action="store_true")
     options = parser.parse_args()
     with Store.open(options.data) as store:
         uvicorn.run(

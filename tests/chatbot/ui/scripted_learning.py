@@ -77,6 +77,7 @@ class ScriptedLearning:
     store: Store
     duration_s: float = 12.0
     progress: LoopProgress | None = None
+    log_lines: list[str] = field(default_factory=list)
     cancel: threading.Event = field(default_factory=threading.Event)
 
     def recipes(self) -> Sequence[str]:
@@ -125,7 +126,7 @@ class ScriptedLearning:
         return self.progress
 
     def log_tail(self, num_lines: int) -> Sequence[str]:
-        return [f"step {number}" for number in range(num_lines)]
+        return self.log_lines or [f"step {number}" for number in range(num_lines)]
 
     def collect(self) -> int:
         return collect_feedback(self.store).num_new
