@@ -151,6 +151,7 @@ class FakeServing:
         self.voices: dict[str | None, Voice] = {None: VOICES[base_voice]}
         self.paths: dict[str, Path] = {}
         self.asked: list[GenerateRequest] = []
+        self.difference = 0.25  # to the base, whatever is loaded
         self.can_sleep = False
         self.is_asleep = False
         self.num_sleeps = 0
@@ -158,7 +159,7 @@ class FakeServing:
 
     def load(self, name: str, path: Path) -> float:
         if self.paths.get(name) == path:
-            return 0.25
+            return self.difference
         self.on_load(name)
         weights = (path / "adapter_model.safetensors").read_text()
         if weights == "no-op":
@@ -167,7 +168,7 @@ class FakeServing:
             raise AdapterRefused("bad_adapter", f"{name} cannot be read.")
         self.voices[name] = VOICES[weights]
         self.paths[name] = path
-        return 0.25
+        return self.difference
 
     def unload(self, name: str) -> None:
         self.voices.pop(name, None)

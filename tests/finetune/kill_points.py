@@ -1,5 +1,5 @@
-"""A program that kills itself: publish, load, promote, roll back and reconcile are stopped by
-SIGKILL at every n-th line, and what is left must hold the invariants.
+"""A program that kills itself: publish, load, trial, promote, roll back and reconcile are stopped
+by SIGKILL at every n-th line, and what is left must hold the invariants.
 
     python -m tests.finetune.kill_points WORK_DIR FIRST STEP
 
@@ -22,12 +22,16 @@ from typing import Any
 
 from feedback_store.store import Store
 from finetune.adapter_folder import verify_adapter
+from finetune.canary import CanarySettings, find_trial, start_canary, step_canary
 from finetune.registry import PRODUCTION, list_versions, production_version, publish_adapter
 from finetune.swap import Promotion, promote_live, reconcile, roll_back_live
 from tests.finetune.fake_serving import FakeServing
 from tests.finetune.published import PASSED, add_run, folders, make_report, publish
 
-TRACED = ("finetune/registry.py", "finetune/adapter_folder.py", "finetune/swap.py")
+TRACED = (
+    *("finetune/registry.py", "finetune/adapter_folder.py"),
+    *("finetune/swap.py", "finetune/canary.py"),
+)
 TRACED_STORE = ("feedback_store/adapters.py",)
 BY_LOOP = Promotion("loop", "passed the gate")
 
@@ -47,7 +51,9 @@ def work(data_dir: Path) -> None:
         run = store.get_run("r2")
         assert run is not None
         adapter = publish_adapter(store, data_dir, run, make_report(), PASSED)
+        start_canary(store, serving, adapter.version, 0.2, BY_LOOP)
         promote_live(store, serving, adapter.version, BY_LOOP)
+        step_canary(store, serving, CanarySettings())  # ends the trial of what is production now
         roll_back_live(store, serving, "admin")
         reconcile(store, data_dir, serving)
 
@@ -65,6 +71,9 @@ def check(data_dir: Path) -> None:
         assert production in ("v0001", "v0002"), f"{production} answers"
         assert production in serving.loaded(), "production is not loaded"
         assert store.list_alias_events(PRODUCTION)[0].to_version == production
+        trial = find_trial(store)
+        assert trial is None or (trial.version, trial.share) == ("v0002", 0.2), f"{trial} runs"
+        assert trial is None or trial.version in serving.loaded(), "the trial is not loaded"
         assert not any("cannot answer" in note for note in found.notes), found.notes
         assert reconcile(store, data_dir, serving).notes == (), "the second reconcile did more"
         assert publish(store, "r3").version not in versions

@@ -5,16 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from feedback_store.store import Store
 from finetune.adapter_folder import RegistryError, adapter_dir
-from finetune.registry import PRODUCTION, production_version, promote
+from finetune.applied import RESULT_KEY
+from finetune.registry import PRODUCTION, production_version, promote, publish_adapter
 from finetune.swap import Promotion, promote_live, reconcile, roll_back_live
 from tests.finetune.fake_serving import AdapterRefused, FakeServing
-from tests.finetune.published import add_run, publish
+from tests.finetune.published import PASSED, add_run, make_report, publish
 
 ROOT = Path(__file__).parents[2]
 BY_ADMIN = Promotion("admin", "because it is better")
@@ -152,6 +154,34 @@ def test_another_base_model_falls_back_to_the_base(store: Store) -> None:
     found = reconcile(store, store.data_dir, FakeServing(base_model="kanana"))
     assert found.production is None
     assert "kanana is serving" in found.notes[0]
+
+
+def publish_measured(store: Store, run_id: str, trained: float) -> str:
+    """A version whose training measured this difference to the base; the engine finds 0.25."""
+    run = replace(add_run(store, run_id), result={RESULT_KEY: trained})
+    return publish_adapter(store, store.data_dir, run, make_report(), PASSED).version
+
+
+def test_what_is_served_must_be_what_was_trained(store: Store, serving: FakeServing) -> None:
+    promote_live(store, serving, publish_measured(store, "r1", 0.26), BY_ADMIN)
+    publish_measured(store, "r2", 0.9)
+    with pytest.raises(RegistryError, match="v0002 is not what was trained") as caught:
+        promote_live(store, serving, "v0002", BY_ADMIN)
+    assert caught.value.code == "differs_from_training"
+    assert production_version(store) == "v0001"
+    assert serving.loaded() == ("v0001",)
+
+
+def test_after_a_restart_it_is_proven_again(store: Store) -> None:
+    """The engine that comes back applies another adapter than the one that was trained."""
+    promote_live(store, FakeServing(), publish_measured(store, "r1", 0.26), BY_ADMIN)
+    promote_live(store, FakeServing(), publish_measured(store, "r2", 0.24), BY_ADMIN)
+    changed = FakeServing()
+    changed.difference = 0.01
+    found = reconcile(store, store.data_dir, changed, is_start=True)
+    assert found.production is None
+    assert "v0002 is not what was trained" in found.notes[0]
+    assert changed.loaded() == ()
 
 
 class Dying(FakeServing):
