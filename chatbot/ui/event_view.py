@@ -27,6 +27,11 @@ _COUNTS: Final = re.compile(r": (\d+) of (\d+)")
 _OVERRIDE: Final = "override: "
 
 
+def render_time(at: str) -> str:
+    """A moment; the page shows it in local time."""
+    return f'<time datetime="{escape(at)}">{escape(at[:16].replace("T", " "))}</time>'
+
+
 def describe_actor(actor: str, lang: str) -> str:
     """Who it was: a part of the application by its name, a person by the beginning of the id."""
     known = TEXTS[lang].get(f"actor_{actor.replace(' ', '_')}")
@@ -63,8 +68,7 @@ def render_events(events: Sequence[AliasEvent], lang: str) -> str:
     if not events:
         return ""
     items = "".join(
-        f'<li data-alias="{escape(event.alias)}"><time datetime="{escape(event.created_at)}">'
-        f"{escape(event.created_at[:16].replace('T', ' '))}</time>"
+        f'<li data-alias="{escape(event.alias)}">{render_time(event.created_at)}'
         f"<span><b>{_describe_move(event, lang)}</b> "
         f"{escape(describe_reason(event.reason, lang))}</span>"
         f'<span class="eco-muted">{escape(describe_actor(event.actor, lang))}</span></li>'

@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import Final
 
+from chatbot.ui.event_view import render_time
 from chatbot.ui.i18n import t
 from finetune.canary import CanaryStatus
 
@@ -36,7 +37,7 @@ def render_trial(status: CanaryStatus | None, lang: str) -> str:
         f'data-decision="{status.decision}"><div class="eco-origin"><h2>'
         f"{t(lang, 'trial_title', version=version)}</h2>"
         f'<span class="eco-tag eco-tag-warn">{trial.share:.0%}</span>'
-        f'<time datetime="{escape(trial.started_at)}">{escape(trial.started_at[:16])}</time></div>'
+        f"{render_time(trial.started_at)}</div>"
         f'<p class="eco-muted">{t(lang, "trial_text", share=f"{trial.share:.0%}")}</p>'
         f'<ul class="eco-bars">{bars}</ul>'
         f'<p class="eco-muted eco-small">{t(lang, "trial_evidence")}</p>'

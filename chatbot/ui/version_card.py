@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from chatbot.ui.compare_view import render_answers, render_diff
-from chatbot.ui.event_view import describe_actor, describe_reason
+from chatbot.ui.event_view import describe_actor, describe_reason, render_time
 from chatbot.ui.i18n import t
 from chatbot.ui.trial_view import render_trial_form
 from chatbot.ui.verdict_view import (
@@ -45,8 +45,8 @@ def render_card(card: VersionCard, lang: str) -> str:
         f'<article class="eco-box eco-version{live}" id="version-{version}" '
         f'data-version="{version}" data-state="{adapter.state}"><div class="eco-origin">'
         f"<h3>{version}</h3>{_render_tags(card, lang)}"
-        f'<time datetime="{escape(adapter.created_at)}">{escape(adapter.created_at[:16])}</time>'
-        f"</div>{render_headlines(adapter.report, card.before_report, lang)}"
+        f"{render_time(adapter.created_at)}</div>"
+        f"{render_headlines(adapter.report, card.before_report, lang)}"
         f"{_render_against(card, lang)}{render_verdict(adapter.verdict, lang)}"
         f"{_render_promotion(card.promotion, lang)}{_render_details(card, lang)}"
         f"{_render_buttons(card, lang)}</article>"
@@ -79,7 +79,7 @@ def _render_promotion(event: AliasEvent | None, lang: str) -> str:
     if event is None:
         return ""
     values = {
-        "date": escape(event.created_at[:16].replace("T", " ")),
+        "date": render_time(event.created_at),
         "actor": escape(describe_actor(event.actor, lang)),
         "reason": escape(describe_reason(event.reason, lang)),
     }
@@ -105,7 +105,8 @@ def _render_buttons(card: VersionCard, lang: str) -> str:
         ""
         if card.is_on_trial or card.is_way_back
         else f'<button type="button" class="eco-button eco-quiet" id="adapter-retire-{version}" '
-        f'data-action="retire" data-version="{version}">{t(lang, "retire")}</button>'
+        f'data-action="retire" data-version="{version}" '
+        f'data-confirm="{t(lang, "retire_confirm", version=version)}">{t(lang, "retire")}</button>'
     )
     if adapter.state != "passed":
         return f"{_render_override(version, lang)}<div class='eco-decide'>{retire}</div>"
