@@ -59,7 +59,7 @@ def render_diff(diff: VersionDiff, lang: str) -> str:
         parts.append(t(lang, key, **values))
     if diff.recipe:
         knobs = ", ".join(
-            f"<code>{escape(name)}</code> {_knob(old)} → {_knob(new)}"
+            f"<code>{escape(name)}</code> {_knob(old, lang)} → {_knob(new, lang)}"
             for name, old, new in diff.recipe
         )
         parts.append(f"{t(lang, 'diff_recipe')}: {knobs}")
@@ -69,9 +69,10 @@ def render_diff(diff: VersionDiff, lang: str) -> str:
     return f'<ul class="eco-diff">{items}</ul>' if items else ""
 
 
-def _knob(value: Any) -> str:
-    shown = ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
-    return escape("–" if shown is None else str(shown))
+def _knob(value: Any, lang: str) -> str:
+    if value is None:  # chosen by the trainer
+        return t(lang, "knob_auto")
+    return escape(", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
 
 
 def _render_figures(comparison: Comparison, names: tuple[str, str], lang: str) -> str:

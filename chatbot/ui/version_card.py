@@ -109,7 +109,7 @@ def _render_buttons(card: VersionCard, lang: str) -> str:
         f'data-confirm="{t(lang, "retire_confirm", version=version)}">{t(lang, "retire")}</button>'
     )
     if adapter.state != "passed":
-        return f"{_render_override(version, lang)}<div class='eco-decide'>{retire}</div>"
+        return f'<div class="eco-decide">{_render_override(version, lang)}{retire}</div>'
     promote = (
         f'<button type="button" class="eco-button" id="adapter-promote-{version}" '
         f'data-action="promote" data-version="{version}">{t(lang, "promote")}</button>'
