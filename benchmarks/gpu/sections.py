@@ -176,7 +176,10 @@ SECTIONS: Final[tuple[Section, ...]] = (
             Cell("sleep", "sleep, train, wake, same answers"),
         ),
         _SERVING_COLUMNS,
-        ("start-up", "hot-load", "structured", "1-streams-base", "16-streams-lora", "swap"),
+        (
+            *("start-up", "hot-load", "structured", "1-streams-base", "16-streams-lora"),
+            *("swap", "co-resident", "sleep"),
+        ),
     ),
     Section(
         "loop",
