@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 import psutil
@@ -28,6 +30,15 @@ def find_machine(device: str = "auto", *, can_sleep: bool = False) -> Machine:
             return replace(card, can_sleep=can_sleep)
     memory = psutil.virtual_memory()
     return Machine("cpu", total=int(memory.total), free=int(memory.available), has_bf16=False)
+
+
+def may_have_card() -> bool:
+    """Whether an NVIDIA driver may be here, without asking it. Under WSL it is not in /proc, and in
+    some containers only its tool is seen.
+    """
+    marks = (Path("/proc/driver/nvidia"), Path("/dev/dxg"))
+    has_mark = any(mark.exists() for mark in marks)
+    return has_mark or sys.platform == "win32" or shutil.which("nvidia-smi") is not None
 
 
 def _find_card() -> Machine | None:

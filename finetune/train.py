@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 
 from finetune.job import ADAPTER_DIR, SFT_DIR, TrainingJob, read_job
+from finetune.machine import may_have_card
 from finetune.preflight import PreflightRefused, check_all, check_answers
 from finetune.run_report import RunReport
 from finetune.tracking import choose_mode, make_environment
@@ -65,8 +66,7 @@ def _lower_priority(niceness: int) -> None:
 
 def _choose_libraries(job: TrainingJob, run_dir: Path) -> None:
     """peft and trl import these two whenever they are installed: two seconds, often for nothing."""
-    has_card = Path("/proc/driver/nvidia").exists() or sys.platform == "win32"
-    if job.recipe.quantization != "nf4" and not has_card:
+    if job.recipe.quantization != "nf4" and not may_have_card():
         sys.modules.setdefault("bitsandbytes", None)  # type: ignore[arg-type]
     mode = choose_mode(job.recipe.tracking, os.environ, Path.home())
     if mode == "off":

@@ -1,8 +1,10 @@
 """What memory the machine has."""
 
+from pathlib import Path
+
 import pytest
 
-from finetune.machine import find_machine, read_card
+from finetune.machine import find_machine, may_have_card, read_card
 from finetune.memory import GIB, MIB
 
 
@@ -24,6 +26,16 @@ def test_a_card_of_the_generation_before_has_no_bf16() -> None:
 def test_nonsense_is_no_card() -> None:
     with pytest.raises(ValueError):
         read_card("No devices were found")
+
+
+def test_a_driver_that_shows_itself_only_by_its_tool_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert may_have_card()
 
 
 def test_without_a_card_the_memory_of_the_machine_counts() -> None:
