@@ -42,18 +42,47 @@ def may_have_card() -> bool:
 
 
 def _find_card() -> Machine | None:
-    program = shutil.which("nvidia-smi")
-    if program is None or os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+    if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
         return None
     index = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
-    command = [program, f"--query-gpu={_QUERY}", "--format=csv,noheader,nounits", "-i", index]
+    answer = _ask_driver(_QUERY, "-i", index)
+    try:
+        return read_card(answer) if answer else None
+    except ValueError:
+        return None
+
+
+def find_freest_card() -> str | None:
+    """The card with the most free memory, by its lasting id; None where there is no choice."""
+    answer = _ask_driver("index,uuid,memory.free")
+    return pick_freest(answer, os.environ.get("CUDA_VISIBLE_DEVICES")) if answer else None
+
+
+def pick_freest(text: str, visible: str | None) -> str | None:
+    """From the lines of nvidia-smi: index, id, free MiB. visible: as CUDA_VISIBLE_DEVICES says."""
+    cards = [[part.strip() for part in line.split(",")] for line in text.strip().splitlines()]
+    known = [card for card in cards if len(card) == 3 and card[2].isdigit()]
+    if visible is not None:
+        wanted = [name.strip() for name in visible.split(",")]
+        known = [card for card in known if card[0] in wanted or card[1] in wanted]
+    if len(known) < 2:
+        return None
+    return max(known, key=lambda card: int(card[2]))[1]
+
+
+def _ask_driver(query: str, *options: str) -> str | None:
+    """What nvidia-smi says; None where it is missing or says nothing."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return None
+    command = [program, f"--query-gpu={query}", "--format=csv,noheader,nounits", *options]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=True
         )
-        return read_card(done.stdout)
-    except (OSError, ValueError, subprocess.SubprocessError):
+    except (OSError, subprocess.SubprocessError):
         return None
+    return done.stdout.strip() or None
 
 
 def read_card(text: str) -> Machine:

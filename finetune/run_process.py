@@ -18,6 +18,7 @@ from typing import Any, Final
 import psutil
 
 from finetune.job import LOG_FILE
+from finetune.machine import find_freest_card
 
 PROJECT_DIR: Final = Path(__file__).parents[1]
 _CLOCK_TOLERANCE_S: Final = 5.0  # a process's start is computed from a clock that may be set
@@ -35,6 +36,7 @@ _ENVIRONMENT: Final = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "DO_NOT_TRACK": "1",
     "HF_HUB_OFFLINE": "1",  # the base is a local folder by then
+    "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # as nvidia-smi counts them
     "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",
 }
 
@@ -62,17 +64,20 @@ def spawn(run_dir: Path, niceness: int, num_processes: int = 1) -> ProcessMark:
         options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
     with (run_dir / LOG_FILE).open("ab") as log:
         child = subprocess.Popen(
-            command, cwd=run_dir, env=_environment(), stdin=subprocess.DEVNULL, stdout=log,
-            stderr=subprocess.STDOUT, **options,
+            command, cwd=run_dir, env=_environment(num_processes), stdin=subprocess.DEVNULL,
+            stdout=log, stderr=subprocess.STDOUT, **options,
         )  # fmt: skip
     _CHILDREN[child.pid] = child
     return ProcessMark(child.pid, psutil.Process(child.pid).create_time())
 
 
-def _environment() -> dict[str, str]:
+def _environment(num_processes: int) -> dict[str, str]:
     paths = [str(PROJECT_DIR), os.environ.get("PYTHONPATH", "")]
     python_path = os.pathsep.join(path for path in paths if path)
-    return {**_ENVIRONMENT, **os.environ, "PYTHONPATH": python_path}
+    environ = {**_ENVIRONMENT, **os.environ, "PYTHONPATH": python_path}
+    card = find_freest_card() if num_processes == 1 else None
+    # TRL refuses a process that sees several cards; the freest is the one that nobody talks to.
+    return {**environ, "CUDA_VISIBLE_DEVICES": card} if card else environ
 
 
 def is_alive(mark: ProcessMark) -> bool:

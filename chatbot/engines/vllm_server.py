@@ -182,6 +182,7 @@ def build_env(settings: VllmSettings, api_key: str) -> dict[str, str]:
         TOKENIZERS_PARALLELISM="false",
         VLLM_LOGGING_COLOR="0",
     )
+    env.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # as nvidia-smi counts them
     if settings.sleep_level is not None:
         env["VLLM_SERVER_DEV_MODE"] = "1"  # else it has no /sleep; it listens on loopback only
     if Path(settings.model).is_absolute():

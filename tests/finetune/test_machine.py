@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune.machine import find_machine, may_have_card, read_card
+from finetune.machine import find_machine, may_have_card, pick_freest, read_card
 from finetune.memory import GIB, MIB
 
 
@@ -26,6 +26,27 @@ def test_a_card_of_the_generation_before_has_no_bf16() -> None:
 def test_nonsense_is_no_card() -> None:
     with pytest.raises(ValueError):
         read_card("No devices were found")
+
+
+TWO_CARDS = "0, GPU-aa, 1200\n1, GPU-bb, 23900\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "visible", "expected"),
+    [
+        (TWO_CARDS, None, "GPU-bb"),  # the server talks on the first
+        (TWO_CARDS, "0", None),  # no choice: as it is set
+        (TWO_CARDS, "0,1", "GPU-bb"),
+        (TWO_CARDS, "GPU-aa, GPU-bb", "GPU-bb"),
+        (TWO_CARDS, "", None),
+        ("0, GPU-aa, 1200\n", None, None),
+        ("No devices were found", None, None),
+    ],
+)
+def test_of_several_cards_the_freest_trains(
+    text: str, visible: str | None, expected: str | None
+) -> None:
+    assert pick_freest(text, visible) == expected
 
 
 def test_a_driver_that_shows_itself_only_by_its_tool_is_seen(
