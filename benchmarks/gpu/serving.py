@@ -269,7 +269,7 @@ async def _train(room: _Room, name: str) -> dict[str, Any]:
     run_dir.mkdir()
     recipe = Recipe(
         r=16, num_train_epochs=1, min_steps=steps, max_steps=steps, effective_batch_size=16,
-        num_samples=0, tracking="off", quantization="none", patience=0,
+        num_samples=0, tracking="off", patience=0,
     )  # fmt: skip
     job = TrainingJob(
         run_id=name,

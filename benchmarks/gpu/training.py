@@ -19,8 +19,9 @@ from benchmarks.gpu.card import matrix_rate
 from benchmarks.gpu.clock import StepClock, start_afresh
 from benchmarks.gpu.context import Context, NotPossible
 from benchmarks.gpu.flops import Work, step_flops, utilisation
+from benchmarks.gpu.ladder import climb
 from benchmarks.gpu.models import make_model
-from benchmarks.gpu.sections import Cell, cells_of, find_section
+from benchmarks.gpu.sections import Cell
 from chatbot.base_models import prepare, resolve
 from finetune.acceleration import Acceleration, choose_acceleration
 from finetune.base_loading import Hardware, choose_hardware, load_model, load_tokenizer
@@ -244,33 +245,15 @@ def _memory_figures(bout: Bout) -> dict[str, Any]:
 
 
 def _climb(cell: Cell, context: Context) -> Bout:
-    """The ladder up to this rung; rungs that cannot be tried here are left out."""
-    bout = _plan_contest(context)
-    options: dict[str, Any] = {
-        "rows_at_once": 1,
-        "gradient_checkpointing": True,
-        "whole_logits": True,
-        "varlen": False,
-        "optimizer": "adamw_torch",
-    }
-    for rung in cells_of(find_section("levers"), is_dry=context.is_dry):
-        known = context.known.get(rung.name)
-        if rung.name == cell.name or not (known and known.error):
-            options |= rung.options
-        if rung.name == cell.name:
-            break
+    """The contest's model and rows with the levers of this rung."""
+    options = climb(cell.name, context.known, is_dry=context.is_dry)
     if options["varlen"] and not (context.is_dry or has_kernel()):
         raise NotPossible("this torch or this card has no variable-length kernel")
-    _refuse_missing(options)
-    names = ("rows_at_once", "gradient_checkpointing", "whole_logits")
-    switches = {name: value for name, value in options.items() if name not in names}
-    chosen = {name: options[name] for name in names}
-    return replace(bout, **chosen, acceleration=Acceleration(**switches))
-
-
-def _refuse_missing(options: Mapping[str, Any]) -> None:
-    if options.get("layer_kernels") and find_spec("liger_kernel") is None:
+    if options["layer_kernels"] and find_spec("liger_kernel") is None:
         raise NotPossible("liger-kernel is not installed; `pip install liger-kernel`, then again")
+    names = ("rows_at_once", "gradient_checkpointing", "whole_logits")
+    chosen = {name: options.pop(name) for name in names}
+    return replace(_plan_contest(context), **chosen, acceleration=Acceleration(**options))
 
 
 def _measure_peer(cell: Cell, context: Context) -> Mapping[str, Any]:
