@@ -23,6 +23,13 @@ def check(out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=BLIND, capture_output=True, text=True, timeout=300)
 
 
+def is_running(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 @pytest.fixture
 def no_card(monkeypatch: pytest.MonkeyPatch) -> None:
     gpu_check.has_card.cache_clear()
@@ -71,8 +78,10 @@ def test_at_the_time_limit_the_whole_group_is_ended(tmp_path: Path) -> None:
     command = ["sh", "-c", f"sleep 60 & echo $! > {note}; wait"]
     assert gpu_check._run_until(command, time.monotonic() + 1) is None
     pid = int(note.read_text())
-    gone = not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    assert gone
+    deadline = time.monotonic() + 5
+    while is_running(pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not is_running(pid)
 
 
 @pytest.mark.slow
