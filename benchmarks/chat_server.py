@@ -28,7 +28,7 @@ from chatbot.guards import install_guards
 from chatbot.identity import PERSON_COOKIE, Identity
 from chatbot.limits import LimitSettings
 from chatbot.prompts import free_text_message, system_message
-from chatbot.service import ChatService, ChatSettings
+from chatbot.service import SWITCH_INTERVAL_S, ChatService, ChatSettings
 from chatbot.themes import BaseInfo
 from feedback_store.records import Conversation, NewTurn
 from feedback_store.store import Store
@@ -131,6 +131,7 @@ def build_app(service: ChatService, identity: Identity, with_page: bool) -> Fast
 
 async def serve(arguments: argparse.Namespace, home: Path) -> None:
     """Serve until the process is ended."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     identity = Identity("benchmark" * 8)
     with Store.open(home / "data") as store:
         engine = build_engine(arguments, home)

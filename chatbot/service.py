@@ -7,10 +7,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from chatbot.conversation import TokenGauge, count_message_tokens, fit_messages
 from chatbot.engines.base import AdapterRef, Engine, EngineStatus, Sampling
@@ -43,11 +42,10 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+# For the process that serves: a thread that wants the lock of Python from a busy event loop gets it
+# after 5 ms by default, and writing a turn wants it several times.
+SWITCH_INTERVAL_S: Final = 0.0005
 _MIN_ANSWER: Final = 64  # tokens that an answer gets even when the prompt leaves less
-# Writers wait for the disk, in groups; a question must never wait behind them.
-_NUM_WRITERS: Final = 32
-_NUM_READERS: Final = 4
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -95,8 +93,6 @@ class ChatService:
         self.observers: list[Callable[[Turn], None]] = []  # told of every stored turn, on the loop
         self._gauge = TokenGauge()
         self._schema = json_schema() if self.settings.is_constrained else None
-        self._readers = ThreadPoolExecutor(_NUM_READERS, thread_name_prefix="chat-read")
-        self._writers = ThreadPoolExecutor(_NUM_WRITERS, thread_name_prefix="chat-write")
         self._saving: set[asyncio.Task[Turn]] = set()
         self._is_closed = False
 
@@ -105,8 +101,6 @@ class ChatService:
         self._is_closed = True
         while self._saving:
             await asyncio.wait(self._saving)
-        self._readers.shutdown()
-        self._writers.shutdown()
 
     async def answer(self, request: TurnRequest) -> AsyncGenerator[TurnEvent, None]:
         """The events of one turn; raises ChatError before the first. Every outcome is stored, and
@@ -121,7 +115,8 @@ class ChatService:
         )
         with place:
             try:
-                plan = await _run_in(self._readers, make_plan, self.store, request, self._choose)
+                # A few reads by key, on the loop itself: a thread would cost the first token more.
+                plan = make_plan(self.store, request, self._choose)
             except StoreError as error:
                 raise ChatError(error.code, str(error)) from error
             async with aclosing(self._run(plan)) as events:
@@ -215,18 +210,16 @@ class ChatService:
             retry_of=plan.retry_of,
         )
         new_turn = to_new_turn(attempt.generation, template)
-        task = asyncio.create_task(_run_in(self._writers, self._write, plan, new_turn))
+        task = asyncio.create_task(self._write(plan, new_turn))
         self._saving.add(task)
         task.add_done_callback(self._on_saved)
         return task
 
-    def _write(self, plan: Plan, new_turn: NewTurn) -> Turn:
-        wanted = plan.conversation
-        if plan.is_new and self.store.get_conversation(wanted.conversation_id) is None:
-            self.store.add_conversation(wanted)
-        elif not plan.is_new and wanted.may_train != plan.request.may_train:
-            self.store.update_conversation(wanted.conversation_id, may_train=plan.request.may_train)
-        return self.store.add_turn(new_turn)
+    async def _write(self, plan: Plan, new_turn: NewTurn) -> Turn:
+        given = plan.request.may_train
+        changed = given if given != plan.conversation.may_train else None
+        writing = self.store.append_turn(plan.conversation, new_turn, may_train=changed)
+        return await asyncio.wrap_future(writing)
 
     def _on_saved(self, task: asyncio.Task[Turn]) -> None:
         self._saving.discard(task)
@@ -292,12 +285,6 @@ class ChatService:
         turns = self.store.list_turns(conversation_id)
         found = {turn.turn_id: self.store.get_feedback(turn.turn_id, person_id) for turn in turns}
         return conversation, turns, {turn_id: entry for turn_id, entry in found.items() if entry}
-
-
-async def _run_in(
-    threads: ThreadPoolExecutor, function: Callable[..., Result], *args: Any
-) -> Result:
-    return await asyncio.get_running_loop().run_in_executor(threads, function, *args)
 
 
 def _shorten(plan: Plan, attempt: _Attempt) -> Plan | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,7 +65,16 @@ class Database:
         **kwargs: Parameters.kwargs,
     ) -> Result:
         """Run a change; returns when it is durable."""
-        return self._writer.write(lambda connection: function(connection, *args, **kwargs))
+        return self.write_soon(function, *args, **kwargs).result()
+
+    def write_soon(
+        self,
+        function: Callable[Concatenate[Connection, Parameters], Result],
+        *args: Parameters.args,
+        **kwargs: Parameters.kwargs,
+    ) -> Future[Result]:
+        """Have a change run; the future is done when it is durable."""
+        return self._writer.submit(lambda connection: function(connection, *args, **kwargs))
 
     def write_batches(
         self, function: Callable[[Connection, Sequence[Item]], list[Result]], items: Iterable[Item]

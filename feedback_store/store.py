@@ -7,6 +7,7 @@ come together share one commit.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Self, Unpack
 
@@ -155,6 +156,14 @@ class Store:
     def add_turn(self, turn: NewTurn) -> Turn:
         """Keep a turn at the end of its conversation."""
         return self._db.write(turns.add_turn, to_row(turn))
+
+    def append_turn(
+        self, conversation: Conversation, turn: NewTurn, *, may_train: bool | None = None
+    ) -> Future[Turn]:
+        """Keep a turn and, in the same write, its conversation if that is new, and the consent if
+        one is given. Does not wait: the future is done when all of it is durable.
+        """
+        return self._db.write_soon(turns.append_turn, conversation, may_train, to_row(turn))
 
     def get_turn(self, turn_id: int) -> Turn | None:
         """The turn, or None."""

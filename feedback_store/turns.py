@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from feedback_store.conversations import (
+    add_conversation,
+    get_conversation,
+    update_conversation,
+)
 from feedback_store.errors import NotFound
-from feedback_store.records import Turn
+from feedback_store.records import Conversation, ConversationChanges, Turn
 from feedback_store.rows import from_row, get, insert, now
 from feedback_store.sqlite import Connection, fetch_all, fetch_one
 from feedback_store.turn_search import unindex_turn
@@ -39,6 +44,18 @@ def add_turn(connection: Connection, row: dict[str, Any]) -> Turn:
         row,
     )
     return from_row(Turn, row)
+
+
+def append_turn(
+    connection: Connection, conversation: Conversation, may_train: bool | None, row: dict[str, Any]
+) -> Turn:
+    """The turn; before it its conversation if that is new, and the consent if one was given."""
+    if get_conversation(connection, conversation.conversation_id) is None:
+        add_conversation(connection, conversation)
+    if may_train is not None:
+        changes = ConversationChanges(may_train=may_train)
+        update_conversation(connection, conversation.conversation_id, dict(changes))
+    return add_turn(connection, row)
 
 
 def get_turn(connection: Connection, turn_id: int) -> Turn | None:

@@ -63,11 +63,24 @@ class Writer:
 
     def write(self, write: Callable[[Connection], Result]) -> Result:
         """Run in the next group; returns when the result is durable."""
-        return self._submit(write, is_alone=False)
+        return self.submit(write).result()
+
+    def submit(
+        self, write: Callable[[Connection], Result], *, is_alone: bool = False
+    ) -> Future[Result]:
+        """The result to come, which nobody can cancel; for those who must not wait."""
+        future: Future[Result] = Future()
+        future.set_running_or_notify_cancel()
+        with self._changed:
+            if self._is_closed:
+                raise Closed
+            self._jobs.append(_Job(write, future, is_alone))
+            self._changed.notify()
+        return future
 
     def run_alone(self, write: Callable[[Connection], Result]) -> Result:
         """Run between groups, outside a transaction."""
-        return self._submit(write, is_alone=True)
+        return self.submit(write, is_alone=True).result()
 
     def close(self) -> None:
         """Finish what is waiting and end the thread."""
@@ -76,15 +89,6 @@ class Writer:
             self._changed.notify()
         self._thread.join()
         self._connection.close()
-
-    def _submit(self, write: Callable[[Connection], Result], *, is_alone: bool) -> Result:
-        future: Future[Result] = Future()
-        with self._changed:
-            if self._is_closed:
-                raise Closed
-            self._jobs.append(_Job(write, future, is_alone))
-            self._changed.notify()
-        return future.result()
 
     def _run(self) -> None:
         while not (self._is_closed and not self._jobs):

@@ -7,6 +7,7 @@ import errno
 import logging
 import secrets
 import socket
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -22,7 +23,7 @@ from chatbot.engines.base import Sampling
 from chatbot.guards import GuardSettings, install_guards
 from chatbot.identity import AccessSettings, Identity, Role, hash_password, load_secret
 from chatbot.login import build_login
-from chatbot.service import ChatService, ChatSettings
+from chatbot.service import SWITCH_INTERVAL_S, ChatService, ChatSettings
 from chatbot.ui.layout import mount
 from chatbot.ui.parts import Parts, UiSettings
 from feedback_store.store import Store
@@ -181,6 +182,7 @@ async def serve(settings: Settings, say: Callable[[str], None]) -> None:
         base = find_base_model(settings)
         listening = bind(settings.host, settings.port)
         application = Application(settings, store, base, say)
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         server = uvicorn.Server(
             uvicorn.Config(
                 application.build(),

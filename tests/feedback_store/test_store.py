@@ -184,3 +184,18 @@ def test_many_threads_write_and_read_at_once(store: Store) -> None:
     for thread in threads:
         thread.join()
     assert [turn.position for turn in store.list_turns("c1")] == list(range(1, 161))
+
+
+def test_appending_a_turn_keeps_its_new_conversation_and_its_consent(store: Store) -> None:
+    first = store.append_turn(records.conversation("c1"), records.turn("c1")).result()
+    store.append_turn(records.conversation("c1"), records.turn("c1"), may_train=True).result()
+    conversation = store.get_conversation("c1")
+    assert [turn.position for turn in store.list_turns("c1")] == [1, 2]
+    assert first.turn_id and conversation
+    assert conversation.may_train
+
+
+def test_nobody_can_cancel_a_turn_that_is_being_kept(store: Store) -> None:
+    writing = store.append_turn(records.conversation("c1"), records.turn("c1"))
+    assert not writing.cancel()
+    assert writing.result().position == 1
