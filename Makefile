@@ -9,7 +9,7 @@ run: setup-run
 	@$(PY) app.py $(ARGS)
 
 test: setup-test check
-	@$(PY) -m pytest -q -m slow --ignore=tests/test_end_to_end.py --durations=10
+	@$(PY) -m pytest -q -m slow -n 2 --dist loadfile --ignore=tests/test_end_to_end.py --durations=10
 	@$(PY) -m pytest -q tests/test_end_to_end.py
 
 check: setup-check
@@ -17,7 +17,7 @@ check: setup-check
 	@$(PY) -m ruff format --check -q .
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports --no-cache > .venv/lint-imports.txt || { cat .venv/lint-imports.txt; exit 1; }
-	@$(PY) -m pytest -q -m "not slow"
+	@$(PY) -m pytest -q -m "not slow" -n 2
 
 gpu-check: setup-run
 	@$(PY) benchmarks/gpu_check.py $(ARGS)

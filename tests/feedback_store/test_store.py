@@ -191,7 +191,8 @@ def test_appending_a_turn_keeps_its_new_conversation_and_its_consent(store: Stor
     store.append_turn(records.conversation("c1"), records.turn("c1"), may_train=True).result()
     conversation = store.get_conversation("c1")
     assert [turn.position for turn in store.list_turns("c1")] == [1, 2]
-    assert first.turn_id and conversation
+    assert first.turn_id
+    assert conversation
     assert conversation.may_train
 
 
