@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,8 @@ def load_model(base: Base, hardware: Hardware) -> Any:
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=dtype,
         )
-    if hardware.device == "cuda":
+    # Under FSDP accelerate deals out the parts itself.
+    if hardware.device == "cuda" and os.environ.get("ACCELERATE_USE_FSDP") != "true":
         options["device_map"] = {"": torch.cuda.current_device()}
     return AutoModelForCausalLM.from_pretrained(base.path, **options)
 

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from chatbot.base_models import prepare, resolve
 from feedback_store.records import Adapter, Dataset, Run
 from feedback_store.store import Store
+from finetune.base_texts import check_base_texts
 from finetune.bench import Bench
 from finetune.card_lending import lending_card
 from finetune.dataset import DatasetSettings, freeze_dataset
@@ -19,9 +21,19 @@ from finetune.evaluate import Cancelled, EvaluationSettings, Serving
 from finetune.gate import Thresholds, Verdict
 from finetune.judge import Ask
 from finetune.progress import Control, LoopProgress, Stage
-from finetune.recipe import Recipe
-from finetune.registry import locate_version, production_version, publish_adapter
-from finetune.runs import RunSettings, cancel_run, run_dir_of, start_run, watch_run
+from finetune.recipe import Recipe, recipe_from_dict
+from finetune.registry import locate_version, publish_adapter
+from finetune.runs import (
+    RunSettings,
+    cancel_run,
+    find_running,
+    get_run,
+    resume_run,
+    run_dir_of,
+    start_run,
+    watch_run,
+)
+from finetune.selection import DatasetError
 from finetune.swap import Promotion, promote_live
 
 __all__ = ["Cancelled", "Control", "LoopProgress", "LoopSettings", "Outcome", "Stage", "retrain"]
@@ -39,11 +51,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class TrainOrder:
-    """What is trained on, and how."""
+    """What is trained on, and how. resumed: an earlier run to go on with."""
 
     dataset: Dataset
     recipe: Recipe
     run: RunSettings
+    resumed: Run | None = None
 
 
 # How the training stage is run; it leaves the adapter in the run's folder.
@@ -52,10 +65,9 @@ TrainStage = Callable[[Bench, TrainOrder, Control], Run]
 
 def train_in_own_process(bench: Bench, order: TrainOrder, control: Control) -> Run:
     """Start a training process, follow it, and end it when the caller cancels."""
-    store, data_dir, serving = bench.store, bench.data_dir, bench.serving
-    settings = replace(order.run, can_server_sleep=serving.can_sleep)
-    run = start_run(store, data_dir, order.dataset, order.recipe, serving.base_model, settings)
-    with lending_card(serving, run_dir_of(data_dir, run.run_id)) as on_event:
+    store, data_dir = bench.store, bench.data_dir
+    run = _begin(bench, order)
+    with lending_card(bench.serving, run_dir_of(data_dir, run.run_id)) as on_event:
         try:
             for progress in watch_run(store, data_dir, run.run_id):
                 on_event(progress.code)
@@ -68,6 +80,20 @@ def train_in_own_process(bench: Bench, order: TrainOrder, control: Control) -> R
     if ended is None or ended.state != "done":
         raise TrainingFailed(ended)
     return ended
+
+
+def _begin(bench: Bench, order: TrainOrder) -> Run:
+    """A new process; or the earlier run, which may still train, or have ended since."""
+    store, data_dir, resumed = bench.store, bench.data_dir, order.resumed
+    settings = replace(order.run, can_server_sleep=bench.serving.can_sleep)
+    if resumed is None:
+        base_model = bench.serving.base_model
+        return start_run(store, data_dir, order.dataset, order.recipe, base_model, settings)
+    running = find_running(store)
+    is_alive = running is not None and running.run_id == resumed.run_id
+    if is_alive or resumed.state == "done":
+        return resumed
+    return resume_run(store, data_dir, resumed.run_id, settings)
 
 
 class TrainingFailed(RuntimeError):
@@ -91,6 +117,7 @@ class LoopSettings:
     thresholds: Thresholds = field(default_factory=Thresholds)
     train: TrainStage = train_in_own_process
     ask_judge: Ask | None = None  # an optional model that compares answers; see judge.py
+    resume_run_id: str | None = None  # go on with this run instead of a new one
 
 
 def retrain(
@@ -123,11 +150,11 @@ def _run_stages(bench: Bench, recipe: Recipe, settings: LoopSettings, control: C
     store, data_dir = bench.store, bench.data_dir
 
     control.report("dataset", "Freezing the accepted examples.", 0.0)
-    dataset = freeze_dataset(store, data_dir, settings.dataset)
+    order = _take_up(bench, settings) if settings.resume_run_id else _order(bench, recipe, settings)
 
-    control.report("train", f"Training on {dataset.num_train} examples.", 0.02)
-    order = TrainOrder(dataset, recipe, _choose_start(store, recipe, settings.run))
+    control.report("train", f"Training on {order.dataset.num_train} examples.", 0.02)
     run = settings.train(bench, order, control)
+    _check_base(bench, run)
     report, verdict = bench.judge(run, settings.thresholds, control)
 
     control.report("publish", "Publishing the adapter as a version.", 0.96)
@@ -143,12 +170,42 @@ def _run_stages(bench: Bench, recipe: Recipe, settings: LoopSettings, control: C
     return Outcome(run, adapter, verdict, is_promoted)
 
 
-def _choose_start(store: Store, recipe: Recipe, run: RunSettings) -> RunSettings:
-    """Preferences refine what answers now; everything else starts from the base."""
-    version = production_version(store)
-    if recipe.kind == "sft" or version is None or run.start_adapter is not None:
-        return run
-    return replace(run, start_adapter=locate_version(store, version))
+def _order(bench: Bench, recipe: Recipe, settings: LoopSettings) -> TrainOrder:
+    """A new dataset; preferences start from an adapter of the same one, where there is one."""
+    dataset = freeze_dataset(bench.store, bench.data_dir, settings.dataset)
+    start = settings.run.start_adapter
+    if recipe.kind != "sft" and start is None:
+        start = _find_imitation(bench, dataset)
+    return TrainOrder(dataset, recipe, replace(settings.run, start_adapter=start))
+
+
+def _check_base(bench: Bench, run: Run) -> None:
+    """Before anything is published: the base speaks as it did when the adapter was trained."""
+    trained = run.result.get("adapter") or {}
+    if trained:
+        base = prepare(resolve(run.base_model), bench.data_dir.resolve() / "models")
+        check_base_texts(trained, Path(base.path_or_hub_id))
+
+
+def _find_imitation(bench: Bench, dataset: Dataset) -> Path | None:
+    """The newest version that learnt this very dataset by imitation; without one, the run does
+    that first.
+    """
+    for adapter in bench.store.list_adapters():
+        is_of_it = adapter.dataset_id == dataset.dataset_id and adapter.state != "retired"
+        run = bench.store.get_run(adapter.run_id) if is_of_it and adapter.run_id else None
+        if run and run.kind == "sft" and run.base_model == bench.serving.base_model:
+            return locate_version(bench.store, adapter.version)
+    return None
+
+
+def _take_up(bench: Bench, settings: LoopSettings) -> TrainOrder:
+    """An earlier run as it was ordered: its dataset, its recipe."""
+    run = get_run(bench.store, settings.resume_run_id or "")
+    dataset = bench.store.get_dataset(run.dataset_id) if run.dataset_id else None
+    if dataset is None:
+        raise DatasetError("missing_dataset", f"The dataset of run {run.run_id} is gone.")
+    return TrainOrder(dataset, recipe_from_dict(run.recipe), settings.run, run)
 
 
 def _describe_outcome(adapter: Adapter, verdict: Verdict, is_promoted: bool) -> str:

@@ -139,14 +139,20 @@ def find_converter() -> Path | None:
     return Path(found) if found else None
 
 
-def convert_to_gguf(model_dir: Path) -> Path:
-    """model.gguf beside the merged weights, by llama.cpp's own converter."""
+def require_converter() -> Path:
+    """llama.cpp's converter; raises no_converter, so that it can be said before any work."""
     converter = find_converter()
     if converter is None:
         raise MergeError(
             "no_converter",
             f"GGUF needs llama.cpp's {_CONVERTER}. Clone llama.cpp and set LLAMA_CPP_DIR to it.",
         )
+    return converter
+
+
+def convert_to_gguf(model_dir: Path) -> Path:
+    """model.gguf beside the merged weights, by llama.cpp's own converter."""
+    converter = require_converter()
     target = model_dir / "model.gguf"
     command = [sys.executable, str(converter), str(model_dir), "--outfile", str(target)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -185,8 +191,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--gguf", action="store_true")
     args = parser.parse_args(argv)
     try:
-        if args.gguf and find_converter() is None:
-            convert_to_gguf(args.target)  # says what is missing, before any work
+        if args.gguf:
+            require_converter()
         report = merge_adapter(args.base.resolve(), args.adapter.resolve(), args.target.resolve())
         gguf = str(convert_to_gguf(Path(report.path))) if args.gguf else None
     except MergeError as error:

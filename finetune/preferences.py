@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 from chatbot.recommendation import RecommendationError, canonical, from_dict
 from feedback_store.records import Conversation, Dataset, ExampleFilter, Feedback, Turn
 from feedback_store.store import Store
+from finetune.cases import NUM_REGRESSION_CASES
 from finetune.dataset import PAIRS_FILE, is_validation
 
 MIN_PAIRS: Final = 200
@@ -50,21 +51,29 @@ class Offer:
     message: str
     num_have: int
     num_needed: int
+    num_rarer: int = 0  # of KTO's labels: thumbs of the rarer kind
+    num_rarer_needed: int = 0
 
 
 RatedTurn = tuple[Turn, Feedback, Conversation]
 
 
 def _rated_turns(store: Store) -> Iterator[RatedTurn]:
-    """Every rated turn that may be trained on; regression cases are kept for the exam."""
-    cases = store.iter_examples(ExampleFilter(purpose="regression"))
-    held_out = {case.turn_id for case in cases if case.state != "excluded"}
+    """Every rated turn whose people allow training."""
     after = 0
     while page := store.list_rated_turns(after_feedback_id=after):
         after = page[-1][1].feedback_id
         for turn, feedback, conversation in page:
-            if conversation.may_train and turn.turn_id not in held_out:
+            if conversation.may_train:
                 yield turn, feedback, conversation
+
+
+def _asked_in_the_exam(store: Store) -> set[int | None]:
+    """Disliked turns that the gate asks next; older dislikes may teach."""
+    newest = store.find_examples(
+        ExampleFilter(purpose="regression"), sort="newest", limit=NUM_REGRESSION_CASES
+    )
+    return {case.turn_id for case in newest.items if case.state != "excluded"}
 
 
 def _answer_of(turn: Turn) -> str | None:
@@ -87,10 +96,10 @@ def _split_of(conversation_id: str) -> Literal["train", "validation"]:
 
 def collect_labels(store: Store) -> list[PreferenceRow]:
     """Thumbs: a prompt, the answer it got, and whether people liked it."""
-    rows = []
+    rows, kept_for_exam = [], _asked_in_the_exam(store)
     for turn, feedback, conversation in _rated_turns(store):
         answer = _answer_of(turn)
-        if answer is None or feedback.rating is None:
+        if answer is None or feedback.rating is None or turn.turn_id in kept_for_exam:
             continue
         values = {
             "prompt": [dict(message) for message in turn.messages],
@@ -106,6 +115,11 @@ def collect_pairs(store: Store, dataset_dir: Path) -> list[PreferenceRow]:
     arena votes, and from retries that were liked after a dislike.
     """
     rows = [PreferenceRow(values, "train") for values in _read_pairs(dataset_dir)]
+    return rows + list(_retried_pairs(store))
+
+
+def _retried_pairs(store: Store) -> Iterator[PreferenceRow]:
+    """The liked retry is an example of its own, so the exam's question is no secret any more."""
     rated = {turn.turn_id: (turn, feedback, c) for turn, feedback, c in _rated_turns(store)}
     for turn, feedback, conversation in rated.values():
         before = rated.get(turn.retry_of or -1)
@@ -119,8 +133,13 @@ def collect_pairs(store: Store, dataset_dir: Path) -> list[PreferenceRow]:
             "chosen": _reply(chosen),
             "rejected": _reply(rejected),
         }
-        rows.append(PreferenceRow(values, _split_of(conversation.conversation_id)))
-    return rows
+        yield PreferenceRow(values, _split_of(conversation.conversation_id))
+
+
+def count_pairs(store: Store) -> int:
+    """Pairs that the next dataset would bring."""
+    accepted = store.iter_examples(ExampleFilter(state="accepted", purpose="train"))
+    return sum(bool(item.rejected) for item in accepted) + sum(1 for _ in _retried_pairs(store))
 
 
 def _read_pairs(dataset_dir: Path) -> Iterator[dict[str, Any]]:
@@ -133,11 +152,9 @@ def _read_pairs(dataset_dir: Path) -> Iterator[dict[str, Any]]:
             yield {name: row[name] for name in ("prompt", "chosen", "rejected")}
 
 
-def offer_preferences(store: Store, dataset: Dataset | None) -> tuple[Offer, Offer]:
+def offer_preferences(store: Store) -> tuple[Offer, Offer]:
     """For DPO and KTO: whether what people gave suffices."""
-    pairs = len(collect_pairs(store, store.data_dir / dataset.path)) if dataset else 0
-    labels = collect_labels(store)
-    return _offer_dpo(pairs), _offer_kto(labels)
+    return _offer_dpo(count_pairs(store)), _offer_kto(collect_labels(store))
 
 
 def _offer_dpo(num_pairs: int) -> Offer:
@@ -154,7 +171,7 @@ def _offer_kto(labels: Sequence[PreferenceRow]) -> Offer:
     text = f"{liked} thumbs up and {len(labels) - liked} down are there"
     need = f"; KTO needs {MIN_LABELS}, at least {MIN_RARER} of each."
     text += "; KTO can learn from them." if enough else need
-    return Offer("kto", enough, text, len(labels), MIN_LABELS)
+    return Offer("kto", enough, text, len(labels), MIN_LABELS, rarer, MIN_RARER)
 
 
 def write_preferences(

@@ -320,7 +320,7 @@ def check_course(course: Course) -> list[Finding]:
     if course.num_left_out > _MOST_LEFT_OUT * total:
         found.append(
             _refuse(
-                "too_long",
+                "rows_too_long",
                 f"{course.num_left_out} of {total} rows are longer than max_length = "
                 f"{course.max_length}; the longest has {course.longest_row} tokens.",
                 "Raise max_length in the recipe, or shorten the rows in Curate.",

@@ -56,7 +56,9 @@ def spawn(run_dir: Path, niceness: int, num_processes: int = 1) -> ProcessMark:
     """Start the training of a run folder; its output goes to log.txt."""
     launcher = ["-m"]
     if num_processes > 1:
-        launcher += ["accelerate.commands.launch", "--num_processes", str(num_processes), "-m"]
+        # What `accelerate launch` starts, too, on several cards; it also works on the CPU.
+        several = ["--standalone", "--nproc_per_node", str(num_processes)]
+        launcher += ["torch.distributed.run", *several, "-m"]
     command = [sys.executable, *launcher, "finetune.train", "--run-dir", str(run_dir)]
     command += ["--niceness", str(niceness)]
     options: dict[str, Any] = {"start_new_session": True}
@@ -64,14 +66,15 @@ def spawn(run_dir: Path, niceness: int, num_processes: int = 1) -> ProcessMark:
         options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
     with (run_dir / LOG_FILE).open("ab") as log:
         child = subprocess.Popen(
-            command, cwd=run_dir, env=_environment(num_processes), stdin=subprocess.DEVNULL,
+            command, cwd=run_dir, env=make_environment(num_processes), stdin=subprocess.DEVNULL,
             stdout=log, stderr=subprocess.STDOUT, **options,
         )  # fmt: skip
     _CHILDREN[child.pid] = child
     return ProcessMark(child.pid, psutil.Process(child.pid).create_time())
 
 
-def _environment(num_processes: int) -> dict[str, str]:
+def make_environment(num_processes: int = 1) -> dict[str, str]:
+    """What a training process needs around it; what people set themselves stays."""
     paths = [str(PROJECT_DIR), os.environ.get("PYTHONPATH", "")]
     python_path = os.pathsep.join(path for path in paths if path)
     environ = {**_ENVIRONMENT, **os.environ, "PYTHONPATH": python_path}

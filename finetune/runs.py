@@ -22,6 +22,7 @@ from feedback_store.records import Dataset, Run, RunState
 from feedback_store.store import Store
 from finetune.card_lending import reclaim_card
 from finetune.job import (
+    ADAPTER_DIR,
     CHECKPOINTS_DIR,
     LOG_FILE,
     PREFERENCES_FILE,
@@ -39,10 +40,13 @@ from finetune.run_progress import RunEvent, RunLog, RunProgress, SampleAnswer
 
 __all__ = [
     "RunError", "RunEvent", "RunProgress", "RunSettings", "SampleAnswer", "cancel_run",
-    "find_running", "progress", "recover_runs", "resume_run", "start_run", "watch_run",
+    "find_resumable", "find_running", "get_run", "progress", "recover_runs", "resume_run",
+    "start_run", "watch_run",
 ]  # fmt: skip
 
 _CANCEL_MARK: Final = "cancel"
+_COMPARISON_MARK: Final = "comparison"
+_HOPELESS: Final = ("diverged", "plateau", "not_a_number")  # it would come to the same again
 _OPEN: Final[tuple[RunState, ...]] = ("queued", "running")
 _POLL_S: Final = 0.3
 _STARTING: Final = threading.Lock()
@@ -69,6 +73,7 @@ class RunSettings:
     can_server_sleep: bool = False  # the memory plan may count on all of the card
     min_preferences: int | None = None  # for KTO and DPO; None is what is sensible
     start_adapter: Path | None = None  # KTO and DPO start from here
+    is_comparison: bool = False  # trained to be looked at; no version shall come of it
 
 
 def run_dir_of(data_dir: Path, run_id: str) -> Path:
@@ -99,6 +104,8 @@ def start_run(
         run_dir = run_dir_of(data_dir, job.run_id)
         if recipe.kind != "sft":
             _freeze_preferences(store, dataset, recipe.kind, run_dir, settings)
+        if settings.is_comparison:
+            (run_dir / _COMPARISON_MARK).touch()
         # The process first: a row without one would look like a run that died.
         mark = spawn(run_dir, settings.niceness, settings.num_processes)
         return store.add_run(
@@ -173,7 +180,8 @@ def _freeze_preferences(
         raise
 
 
-def _get_run(store: Store, run_id: str) -> Run:
+def get_run(store: Store, run_id: str) -> Run:
+    """The record of a run; raises unknown_run."""
     run = store.get_run(run_id)
     if run is None:
         raise RunError("unknown_run", f"There is no run {run_id[:80]!r}.")
@@ -200,7 +208,7 @@ def watch_run(store: Store, data_dir: Path, run_id: str) -> Generator[RunProgres
 
     Closing the iterator leaves the run alone.
     """
-    run = _get_run(store, run_id)
+    run = get_run(store, run_id)
     log = RunLog(run_id, run_dir_of(data_dir, run_id))
     shown: RunProgress | None = None
     while True:
@@ -217,12 +225,12 @@ def watch_run(store: Store, data_dir: Path, run_id: str) -> Generator[RunProgres
             shown = current
             yield current
         time.sleep(_POLL_S)
-        run = _get_run(store, run_id)
+        run = get_run(store, run_id)
 
 
 def progress(store: Store, data_dir: Path, run_id: str) -> RunProgress:
     """Where a run stands now; also brings the store up to date when its process has ended."""
-    run = _get_run(store, run_id)
+    run = get_run(store, run_id)
     mark = _mark_of(run)
     if run.state in _OPEN and (mark is None or not is_alive(mark)):
         run = _settle(store, data_dir, run)
@@ -233,7 +241,7 @@ def progress(store: Store, data_dir: Path, run_id: str) -> RunProgress:
 
 def _settle(store: Store, data_dir: Path, run: Run) -> Run:
     """Write down how an ended process ended; again is no error."""
-    current = _get_run(store, run.run_id)
+    current = get_run(store, run.run_id)
     if current.state not in _OPEN:
         return current
     run_dir = run_dir_of(data_dir, run.run_id)
@@ -271,7 +279,7 @@ def _explain_death(run: Run, run_dir: Path) -> str:
 
 def cancel_run(store: Store, data_dir: Path, run_id: str) -> Run:
     """End a run within ten seconds; a run that has ended stays as it ended."""
-    run = _get_run(store, run_id)
+    run = get_run(store, run_id)
     if run.state not in _OPEN:
         return run
     (run_dir_of(data_dir, run_id) / _CANCEL_MARK).touch()
@@ -299,13 +307,41 @@ def recover_runs(store: Store, data_dir: Path) -> list[Run]:
     return found
 
 
+def find_resumable(store: Store, data_dir: Path) -> Run | None:
+    """The newest run that was to become a version, where it still trains, broke off with a
+    checkpoint, or was trained and never became one; runs of a comparison do not count.
+    """
+    newest = next((run for run in store.list_runs(50) if not _is_comparison(data_dir, run)), None)
+    if newest is None:
+        return None
+    if newest.state in _OPEN:
+        running = find_running(store)
+        return newest if running and running.run_id == newest.run_id else None
+    if newest.state == "done":
+        has_version = any(item.run_id == newest.run_id for item in store.list_adapters())
+        is_there = (run_dir_of(data_dir, newest.run_id) / ADAPTER_DIR).is_dir()
+        return newest if is_there and not has_version else None
+    code = (newest.result.get("error") or {}).get("code") if newest.result else None
+    is_hopeless = code in _HOPELESS
+    return newest if _has_checkpoint(data_dir, newest.run_id) and not is_hopeless else None
+
+
+def _is_comparison(data_dir: Path, run: Run) -> bool:
+    return (run_dir_of(data_dir, run.run_id) / _COMPARISON_MARK).exists()
+
+
+def _has_checkpoint(data_dir: Path, run_id: str) -> bool:
+    folder = run_dir_of(data_dir, run_id) / CHECKPOINTS_DIR
+    return any(folder.glob("**/checkpoint-*/trainer_state.json"))
+
+
 def resume_run(
     store: Store, data_dir: Path, run_id: str, settings: RunSettings | None = None
 ) -> Run:
     """Go on with an interrupted, failed or cancelled run from its last checkpoint."""
-    run = _get_run(store, run_id)
+    run = get_run(store, run_id)
     run_dir = run_dir_of(data_dir, run_id)
-    if run.state == "done" or not any((run_dir / CHECKPOINTS_DIR).glob("checkpoint-*")):
+    if run.state == "done" or not _has_checkpoint(data_dir, run_id):
         raise RunError(
             "not_resumable",
             f"Run {run_id} is {run.state} and has no checkpoint to go on from. Start a new run.",

@@ -26,18 +26,34 @@ def make_sampling(
     template_kwargs: Mapping[str, Any],
     stop_ids: frozenset[int],
 ) -> Sampling | None:
-    """How to answer these rows' prompts with the model in training; None without rows."""
-    if not rows:
+    """How to answer these rows' prompts with the model in training; None without rows.
+
+    None also where the model is sharded: one process alone cannot ask it.
+    """
+    if not rows or trainer.is_fsdp_enabled:
         return None
     prompts = [render_prompt(tokenizer, row, template_kwargs) for row in rows]
     expected = tokenizer([row.completion for row in rows], add_special_tokens=False)["input_ids"]
     longest = max(map(len, expected)) + _SPARE_TOKENS
 
     def answer() -> list[str]:
-        return _generate(trainer, tokenizer, prompts, (longest, sorted(stop_ids)))
+        texts: list[str] = []
+        if trainer.is_world_process_zero():
+            texts = _generate(trainer, tokenizer, prompts, (longest, sorted(stop_ids)))
+        return _share(trainer, texts)
 
     shown = tuple(row.prompt[-1]["content"] for row in rows)
     return Sampling(answer, shown, tuple(row.completion for row in rows))
+
+
+def _share(trainer: Any, texts: list[str]) -> list[str]:
+    """What the first of several processes said; all must draw the same conclusions from it."""
+    if trainer.accelerator.num_processes == 1:
+        return texts
+    from accelerate.utils import broadcast_object_list
+
+    shared: list[list[str]] = broadcast_object_list([texts])
+    return shared[0]
 
 
 def render_prompt(

@@ -22,6 +22,7 @@ from finetune.training_stage import StagePlan
 
 _PREFERENCE_EPOCHS: Final = 2.0
 _PREFERENCE_BATCH: Final = 16
+_PREFERENCE_STEPS: Final = 20  # a pass at least, where the rows suffice for it
 _LEAST_AT_ONCE: Final = 4  # KTO compares each answer with others of its batch
 _PREFERENCES_DIR: Final = "preferences"  # its checkpoints
 
@@ -96,11 +97,15 @@ def _drop_split(rows: Sequence[dict[str, Any]]) -> Dataset:
 
 
 def _preference_schedule(setup: Setup, num_rows: int) -> Schedule:
-    """Two short passes at a fraction of the rate, half the rows at once: each counts twice."""
+    """Two short passes at a fraction of the rate, half the rows at once: each counts twice. Few
+    rows go in small batches, or there would be a single step, all of it warm-up.
+    """
+    wanted = num_rows // _PREFERENCE_STEPS // _LEAST_AT_ONCE * _LEAST_AT_ONCE
+    batch = max(_LEAST_AT_ONCE, min(_PREFERENCE_BATCH, wanted))
     recipe = replace(
         setup.recipe,
         num_train_epochs=_PREFERENCE_EPOCHS,
-        effective_batch_size=_PREFERENCE_BATCH,
+        effective_batch_size=batch,
         per_device_train_batch_size=None,
         min_steps=0,
         max_steps=0,

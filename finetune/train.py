@@ -109,18 +109,15 @@ def _run_stages(setup: Any, report: RunReport) -> dict[str, Any]:
         stage = run_stage(setup, plan_sft(setup, preferences, report_to), report)
         result = _describe(setup, stage)
         if preferences is not None:
-            if report.is_writer:
-                write_adapter(stage.trainer, setup, run_dir / SFT_DIR)
+            write_adapter(stage.trainer, setup, run_dir / SFT_DIR)
             stage.trainer.accelerator.wait_for_everyone()
     if preferences is not None:
         stage = run_stage(setup, preferences, report)
         result = {"sft": result, **_describe(setup, stage)}
     assert stage is not None
     report.event("saving", "Writing and checking the adapter.")
-    if report.is_writer:
-        result["adapter"] = write_adapter(stage.trainer, setup, run_dir / ADAPTER_DIR)
-        result |= _measure_probe(setup, stage.trainer)
-    return result
+    result["adapter"] = write_adapter(stage.trainer, setup, run_dir / ADAPTER_DIR)
+    return {**result, **_measure_probe(setup, stage.trainer)}
 
 
 def _describe(setup: Any, stage: Any) -> dict[str, Any]:

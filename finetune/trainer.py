@@ -14,6 +14,7 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig, PeftModel
 from torch.nn import functional
+from transformers.trainer_utils import EvalLoopOutput
 from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrainer
 
 from finetune.acceleration import Acceleration
@@ -177,6 +178,16 @@ class AnswerTrainer(_Ranked, SFTTrainer):  # type: ignore[misc]
         return self._answer_loss(model, inputs, kwargs.get("num_items_in_batch"))
 
     def _answer_loss(self, model: Any, inputs: dict[str, Any], num_items: Any) -> torch.Tensor:
+        losses, targets = self._token_losses(model, inputs)
+        if num_items is None:
+            return losses.sum() / (targets != IGNORED).sum().clamp(min=1)
+        scale = self.accelerator.num_processes if self.args.average_tokens_across_devices else 1
+        return losses.sum() * scale / num_items
+
+    def _token_losses(
+        self, model: Any, inputs: dict[str, Any]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Loss and target of each position from the first learnt one of the batch on."""
         labels = inputs["labels"]
         learnt = (labels != IGNORED).any(dim=0).nonzero()
         first = max(1, int(learnt[0])) if len(learnt) else labels.shape[1] - 1
@@ -186,14 +197,28 @@ class AnswerTrainer(_Ranked, SFTTrainer):  # type: ignore[misc]
         logits = model(**rest, use_cache=False, logits_to_keep=keep).logits
         # The last position predicts nothing; ignoring it saves a copy of all logits.
         targets = functional.pad(labels[:, first:], (0, 1), value=IGNORED)
-        loss = functional.cross_entropy(
-            logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED, reduction="sum"
+        losses = functional.cross_entropy(
+            logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED, reduction="none"
         )
-        if num_items is None:
-            return loss / (targets != IGNORED).sum().clamp(min=1)
-        if self.args.average_tokens_across_devices:
-            loss = loss * self.accelerator.num_processes
-        return loss / num_items
+        return losses.view_as(targets), targets
+
+    def evaluation_loop(
+        self, dataloader: Any, description: str, *args: Any, **kwargs: Any
+    ) -> EvalLoopOutput:
+        """The mean over all tokens of all answers. The library's own is a mean over batches, and
+        several processes fill up the last one with rows that count twice.
+        """
+        if self.args.device.type != "cpu":
+            return super().evaluation_loop(dataloader, description, *args, **kwargs)
+        self.model.eval()
+        total = torch.zeros(2, dtype=torch.float64)
+        for inputs in dataloader:
+            with torch.no_grad():
+                losses, targets = self._token_losses(self.model, self._prepare_inputs(inputs))
+            rows = torch.stack([losses.sum(dim=1), (targets != IGNORED).sum(dim=1)], dim=1)
+            total += self.accelerator.gather_for_metrics(rows.double()).sum(dim=0)
+        loss = float(total[0] / total[1].clamp(min=1))
+        return EvalLoopOutput(None, None, {"eval_loss": loss}, len(dataloader.dataset))
 
     def prove_flat(self) -> bool:
         """Whether rows without padding between them have the loss that padded rows have. If not,

@@ -102,6 +102,11 @@ def _prompts_of_answers(rows: Sequence[TrainingRow]) -> dict[str, frozenset[str]
 
 
 def _shrink(setup: Setup, plan: StagePlan) -> StagePlan:
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # the other processes know nothing of it
+        raise NotEnoughMemory(
+            f"Memory ran out in one of several processes. {setup.memory.message} "
+            "Lower per_device_train_batch_size in the recipe, then resume."
+        )
     smaller = plan.schedule.halved()
     if smaller is None:
         raise NotEnoughMemory(
@@ -131,14 +136,14 @@ def _train_once(
     rows = pick_rows(setup.validation.rows, setup.recipe.num_samples)
     stop_ids = find_stop_ids(setup.tokenizer, model)
     sampling = make_sampling(trainer, setup.tokenizer, rows, setup.template_kwargs, stop_ids)
-    callback.follow(trainer, sampling if report.is_writer else None)
+    callback.follow(trainer, sampling)
     is_sft = plan.material.kind == "sft"
     preflight = inspect(trainer, setup) if is_sft else inspect_preferences(trainer, setup)
     report.event("preflight", preflight.describe(), **preflight.to_dict())
     if is_sft and not trainer.prove_flat():
         message = "Attention without padding gave another loss here; rows are padded instead."
         report.event("reason", message, code="padded")
-    if setup.hardware.device == "cuda":
+    if setup.hardware.device == "cuda" and trainer.accelerator.num_processes == 1:
         trainer.rehearse()
     trainer.train(resume_from_checkpoint=has_checkpoint(plan.checkpoints_dir))
     return trainer, preflight

@@ -11,12 +11,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from finetune.curate import collect_feedback
+from finetune.recipe import RunKind
 from finetune.registry import list_versions
 from finetune.set_checks import refresh_new_feedback
 from settings import Settings
 from wiring import data_commands as data
 from wiring import dataset_commands as dataset
 from wiring import gate_commands as gate
+from wiring import model_commands as model
 from wiring.checks import make_checks
 from wiring.context import EXIT_FAILED, EXIT_OK, EXIT_REFUSED, Context, say_result
 from wiring.control import Say
@@ -43,6 +45,9 @@ class OutsideCommand:
     add_arguments: Callable[[ArgumentParser], None] = field(default=lambda _parser: None)
 
 
+_KINDS: Final[dict[str, RunKind]] = {"examples": "sft", "pairs": "dpo", "thumbs": "kto"}
+
+
 def _add_retrain(parser: ArgumentParser) -> None:
     parser.add_argument("--recipe", help="training recipe (default: the setting `recipe`)")
     parser.add_argument(
@@ -52,12 +57,20 @@ def _add_retrain(parser: ArgumentParser) -> None:
         metavar="N",
         help="do nothing unless N examples were accepted since the last dataset (default: 0)",
     )
+    parser.add_argument(
+        "--learn-from",
+        choices=("examples", "pairs", "thumbs"),
+        default="examples",
+        help="pairs: then DPO on them; thumbs: then KTO (default: %(default)s)",
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with a retrain that broke off")
 
 
 def _retrain(context: Context, arguments: Namespace) -> int:
     """The whole loop; exit code 3 when the gate refuses the candidate."""
     have, need = count_accepted(context.store), context.settings.min_examples
-    if have < need:  # said at once, not after a minute of starting the engine
+    # Said at once, not after a minute of starting the engine.
+    if have < need and not arguments.resume:
         message = f"{have} examples are accepted; a retrain needs at least {need}."
         say_result(context, arguments, {"error": "too_few_examples", "message": message}, message)
         return EXIT_FAILED
@@ -67,7 +80,11 @@ def _retrain(context: Context, arguments: Namespace) -> int:
         say_result(context, arguments, {"stage": "skipped", "message": message}, message)
         return EXIT_OK
     learning = context.learning()
-    learning.start_retrain(arguments.recipe or context.settings.recipe, actor="command line")
+    if arguments.resume and not learning.is_running():  # what still trained was taken up already
+        learning.resume_retrain(actor="command line")
+    elif not arguments.resume:
+        recipe, kind = arguments.recipe or context.settings.recipe, _KINDS[arguments.learn_from]
+        learning.start_retrain(recipe, actor="command line", kind=kind)
     last = ""
     while True:
         progress = learning.retrain_progress()
@@ -122,6 +139,14 @@ COMMANDS: Final[dict[str, Command]] = {
     "promote": Command("let a version answer", gate.run_promote, gate.add_promote),
     "rollback": Command("return to the version that answered before", gate.run_roll_back),
     "retire": Command("never offer a version again", gate.run_retire, gate.add_retire),
+    "sweep": Command(
+        "train with several recipes and compare them", model.run_sweep_command, model.add_sweep
+    ),
+    "export-model": Command(
+        "give a version away: merged or alone, GGUF, hub",
+        model.run_export_model,
+        model.add_export_model,
+    ),
     "backup": Command("copy the database, verified", data.run_backup, data.add_backup),
     "export-person": Command(
         "print all data of one person", data.run_export_person, data.add_person

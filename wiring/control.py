@@ -10,6 +10,7 @@ import asyncio
 import hmac
 import json
 import secrets
+import threading
 from argparse import Namespace
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -67,8 +68,11 @@ def build_control(token: str, run_command: RunCommand) -> APIRouter:
 async def _stream_lines(run_command: RunCommand, order: _Order) -> AsyncIterator[str]:
     loop = asyncio.get_running_loop()
     lines: asyncio.Queue[str | None] = asyncio.Queue()
+    is_gone = threading.Event()
 
     def put(line: str | None) -> None:
+        if is_gone.is_set() and line is not None:
+            raise ControlError("Whoever gave the command has left.")
         loop.call_soon_threadsafe(lines.put_nowait, line)
 
     def work() -> int:
@@ -78,8 +82,12 @@ async def _stream_lines(run_command: RunCommand, order: _Order) -> AsyncIterator
             put(None)
 
     result = loop.run_in_executor(None, work)
-    while (line := await lines.get()) is not None:
-        yield json.dumps({"line": line}, ensure_ascii=False) + "\n"
+    result.add_done_callback(lambda ended: ended.exception())  # nobody may be there to ask
+    try:
+        while (line := await lines.get()) is not None:
+            yield json.dumps({"line": line}, ensure_ascii=False) + "\n"
+    finally:
+        is_gone.set()
     yield json.dumps({"exit_code": await result}) + "\n"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from chatbot.ui.parts import Blocker
-from feedback_store.records import ExampleFilter
+from feedback_store.records import ExampleFilter, Run
 from feedback_store.store import Store
 from finetune.bench import Bench
 from finetune.canary import CanarySettings
@@ -20,9 +20,11 @@ from finetune.evaluate import EvaluationSettings, Serving
 from finetune.gate import Thresholds, Verdict
 from finetune.judge import Ask
 from finetune.loop import LoopSettings, Outcome, retrain
+from finetune.preferences import Offer, offer_preferences
 from finetune.progress import Control, LoopProgress
-from finetune.recipe import list_recipes, load_recipe
+from finetune.recipe import Recipe, RunKind, list_recipes, load_recipe, recipe_from_dict
 from finetune.report import Report
+from finetune.runs import find_resumable
 from finetune.set_checks import refresh_new_feedback
 from wiring.live_versions import LiveVersions
 
@@ -105,38 +107,74 @@ class LearningSide(LiveVersions):
         """Whether a retrain runs now."""
         return self._thread is not None and self._thread.is_alive()
 
-    def start_retrain(self, recipe: str, *, actor: str) -> None:
+    def preferences(self) -> Sequence[Offer]:
+        """Whether pairs and thumbs suffice to learn from; counts either way."""
+        return offer_preferences(self._store)
+
+    def start_retrain(self, recipe: str, *, actor: str, kind: RunKind = "sft") -> None:
         """Begin in the background; raises LearningError or RecipeError when it cannot."""
         with self._start_lock:
             if blockers := self.blockers():
                 raise LearningError(blockers[0].code, blockers[0].message)
-            load_recipe(recipe)
+            chosen = replace(load_recipe(recipe), kind=kind, tracking=self._settings.tracking)
+            offer = next((item for item in self.preferences() if item.kind == kind), None)
+            if offer and not offer.is_offered:
+                raise LearningError("too_few_preferences", offer.message)
             self._store.record(actor, "retrain", recipe)
-            self._cancel = threading.Event()
-            self._progress = LoopProgress("dataset", "Starting.", 0.0)
-            self._thread = threading.Thread(
-                target=self._retrain_in_thread, args=(recipe, actor), name="retrain", daemon=True
-            )
-            self._thread.start()
+            self._begin(chosen, actor)
 
-    def _retrain_in_thread(self, recipe: str, actor: str) -> None:
+    def resumable(self) -> Run | None:
+        """The run of this base that broke off and can go on; None while a retrain runs."""
+        run = None if self.is_running() else find_resumable(self._store, self._data_dir)
+        return run if run and run.base_model == self._serving.base_model else None
+
+    def resume_retrain(self, *, actor: str) -> None:
+        """Go on with it in the background, from its last checkpoint; raises LearningError."""
+        with self._start_lock:
+            run = self.resumable()
+            missing = [item for item in self.blockers() if item.code != "too_few_examples"]
+            if missing:
+                raise LearningError(missing[0].code, missing[0].message)
+            if run is None:
+                raise LearningError("not_resumable", "There is no retrain to go on with.")
+            self._store.record(actor, "retrain", f"goes on with {run.run_id}")
+            self._begin(recipe_from_dict(run.recipe), actor, run.run_id)
+
+    def take_up(self) -> None:
+        """At the start: a training that outlived the application is followed to its end."""
+        run = self.resumable()
+        if run is not None and run.state == "running":
+            self.resume_retrain(actor="restart")
+
+    def _begin(self, recipe: Recipe, actor: str, resume_run_id: str | None = None) -> None:
+        self._cancel = threading.Event()
+        self._progress = LoopProgress("dataset", "Starting.", 0.0)
+        self._thread = threading.Thread(
+            target=self._retrain_in_thread,
+            args=(recipe, actor, resume_run_id),
+            name="retrain",
+            daemon=True,
+        )
+        self._thread.start()
+
+    def _retrain_in_thread(self, recipe: Recipe, actor: str, resume_run_id: str | None) -> None:
         try:
-            self.retrain(recipe, actor=actor)
+            self.retrain(recipe, actor=actor, resume_run_id=resume_run_id)
         except Exception as error:  # noqa: BLE001
             # The loop has reported it as progress; the button shows it from there.
             logger.info("The retrain ended early: %s", error)
 
-    def retrain(self, recipe: str, *, actor: str) -> Outcome:
+    def retrain(self, recipe: Recipe, *, actor: str, resume_run_id: str | None = None) -> Outcome:
         """The whole loop in this thread; turns follow the alias before it says done."""
         settings = LoopSettings(
             actor=actor,
             auto_promote=self._settings.auto_promote,
             evaluation=self._settings.evaluation,
             ask_judge=self._settings.ask_judge,
+            resume_run_id=resume_run_id,
         )
         control = Control(self._on_progress, self._cancel)
-        chosen = replace(load_recipe(recipe), tracking=self._settings.tracking)
-        return retrain(self._store, self._data_dir, self._serving, chosen, settings, control)
+        return retrain(self._store, self._data_dir, self._serving, recipe, settings, control)
 
     def evaluate(self, version: str | None, control: Control) -> tuple[Report, Verdict | None]:
         """The report of a version (None: the base), and the verdict against what answers now."""

@@ -103,6 +103,8 @@ class Runtime:
                 is_start = not self._settled.is_set()
                 await asyncio.to_thread(self.learning.reconcile, is_start=is_start)
                 self._settled.set()
+                if is_start:
+                    await asyncio.to_thread(self.learning.take_up)
             except (EngineError, RegistryError, StoreError) as error:
                 is_asleep = self.engine.status().state == "asleep"
                 is_waiting = error.code == "not_ready" and not self._settled.is_set()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import gradio as gr
 
@@ -14,6 +16,9 @@ from chatbot.ui.i18n import translate_error
 from chatbot.ui.parts import Parts
 from chatbot.ui.people import Person, needs, require_admin
 from feedback_store.records import ExampleFilter
+
+if TYPE_CHECKING:
+    from finetune.recipe import RunKind
 
 INTERVAL_S: Final = 1.0
 NUM_LOG_LINES: Final = 60
@@ -60,11 +65,15 @@ class FinetuneTab:
 
     @needs("admin")
     def on_act(self, state: Watching, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
-        """Start or cancel."""
+        """Start, go on, or cancel."""
         person = require_admin(self.parts, request)
         data = event_data(event)
         if data.get("action") == "start":
             state = self._start(data, person)
+        elif data.get("action") == "resume":
+            resume = partial(self.parts.learning.resume_retrain, actor=person.person_id)
+            self._obey(resume, person)
+            state = Watching(recipe=state.recipe)
         elif data.get("action") == "cancel":
             self.parts.learning.cancel_retrain()
             self.parts.store.record(person.person_id, "cancel retrain")
@@ -72,17 +81,25 @@ class FinetuneTab:
         return self._show(state, person, request)
 
     def _start(self, data: dict[str, Any], person: Person) -> Watching:
-        recipes = self.parts.learning.recipes()
-        wanted = str((data.get("form") or {}).get("recipe", ""))
+        learning, form = self.parts.learning, data.get("form") or {}
+        recipes = learning.recipes()
+        wanted, kind = str(form.get("recipe", "")), form.get("kind")
         recipe = wanted if wanted in recipes else recipes[0]
+        learn_from: RunKind = kind if kind in ("dpo", "kto") else "sft"
+        actor = person.person_id
+        start = partial(learning.start_retrain, recipe, actor=actor, kind=learn_from)
+        self._obey(start, person)
+        return Watching(recipe=recipe)
+
+    def _obey(self, order: Callable[[], None], person: Person) -> None:
+        """Do it, or say why it cannot be done."""
         try:
-            self.parts.learning.start_retrain(recipe, actor=person.person_id)
+            order()
         except Exception as error:
             code = getattr(error, "code", None)
             if code is None:
                 raise
             tell(person.lang, translate_error(person.lang, code, str(error)), is_warning=True)
-        return Watching(recipe=recipe)
 
     def _show(self, state: Watching, person: Person, request: gr.Request) -> tuple[Any, ...]:
         learning = self.parts.learning
@@ -106,6 +123,8 @@ class FinetuneTab:
             adapter=adapters[0] if adapters else None,
             production=learning.production(),
             is_cancelling=state.is_cancelling,
+            offers=() if running else learning.preferences(),
+            resumable=None if running else learning.resumable(),
         )
         status, _ = self.header.on_tick(request)
         return render_finetune(view), state, gr.Timer(active=running), status

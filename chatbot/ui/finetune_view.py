@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Final
 
-from chatbot.ui.diff_view import to_readable
 from chatbot.ui.i18n import TEXTS, t, translate_error
 from chatbot.ui.icons import icon
-from chatbot.ui.loss_plot import render_loss_plot
 from chatbot.ui.parts import Blocker
+from chatbot.ui.training_view import render_before, render_run, render_samples
 from chatbot.ui.verdict_view import render_headlines, render_verdict, render_verdict_tag
-from feedback_store.records import Adapter
+from feedback_store.records import Adapter, Run
 
 if TYPE_CHECKING:
+    from finetune.preferences import Offer
     from finetune.progress import LoopProgress
-    from finetune.runs import RunProgress
 
 STAGES: Final = ("dataset", "train", "evaluate", "gate", "publish", "promote")
 USUAL_RECIPES: Final = ("balanced", "quick", "thorough")
@@ -40,6 +39,8 @@ class FinetuneView:
     adapter: Adapter | None = None  # what the last retrain made
     production: str | None = None
     is_cancelling: bool = False
+    offers: Sequence[Offer] = ()  # what else there is to learn from
+    resumable: Run | None = None  # a retrain that broke off
 
 
 def is_running(progress: LoopProgress | None) -> bool:
@@ -56,7 +57,7 @@ def render_finetune(view: FinetuneView) -> str:
     """The whole tab."""
     if is_running(view.progress):
         return _render_running(view)
-    return _render_result(view) + _render_start(view)
+    return _render_result(view) + _render_resumable(view) + _render_start(view)
 
 
 # ---- before
@@ -90,6 +91,58 @@ def _render_recipes(view: FinetuneView) -> str:
     )
 
 
+def _render_offers(view: FinetuneView) -> str:
+    """Preferences on top of the examples: to choose where they suffice, explained where not."""
+    if not view.offers:
+        return ""
+    lang = view.lang
+    options = [_render_source("sft", t(lang, "learn_text_sft", num=view.num_accepted), lang)]
+    for offer in view.offers:
+        key = f"learn_{'enough' if offer.is_offered else 'few'}_{offer.kind}"
+        values = {
+            "have": offer.num_have,
+            "need": offer.num_needed,
+            "rarer": offer.num_rarer,
+            "rarer_need": offer.num_rarer_needed,
+        }
+        text = t(lang, key, **values)
+        options.append(_render_source(offer.kind, text, lang, is_off=not offer.is_offered))
+    return (
+        f'<fieldset class="eco-options" id="retrain-kind"><legend>{t(lang, "learn_from")}</legend>'
+        f"{''.join(options)}</fieldset>"
+    )
+
+
+def _render_source(kind: str, text: str, lang: str, *, is_off: bool = False) -> str:
+    state = " disabled" if is_off else " checked" if kind == "sft" else ""
+    off = " eco-option-off" if is_off else ""
+    return (
+        f'<label class="eco-option{off}"><input type="radio" name="kind" value="{kind}" '
+        f'id="kind-{kind}"{state}><span><b>{t(lang, f"learn_{kind}")}</b>'
+        f"<small>{escape(text)}</small></span></label>"
+    )
+
+
+def _render_resumable(view: FinetuneView) -> str:
+    """A retrain that broke off, and the button that goes on with it."""
+    run = view.resumable
+    if run is None:
+        return ""
+    missing = [item for item in view.blockers if item.code != "too_few_examples"]
+    disabled = " disabled" if missing else ""
+    key = "resume_trained" if run.state == "done" else "resume_text"
+    recipe = recipe_label(str(run.recipe.get("name", "")), view.lang)
+    began = (run.started_at or "")[:16].replace("T", " ")
+    text = t(view.lang, key, recipe=recipe, at=began)
+    return (
+        f'<section class="eco-box" id="retrain-resumable" data-run="{escape(run.run_id)}">'
+        f"<h2>{t(view.lang, 'resume_title')}</h2>"
+        f'<p>{escape(text)}</p><div class="eco-form-buttons eco-left"><button type="button" '
+        f'class="eco-button eco-button-main" id="retrain-resume" data-action="resume"{disabled}>'
+        f"{t(view.lang, 'resume_button')}</button></div></section>"
+    )
+
+
 def describe_blocker(blocker: Blocker, lang: str) -> str:
     """What is missing, as a sentence."""
     template = TEXTS[lang].get(f"blocker_{blocker.code}")
@@ -113,7 +166,7 @@ def _render_start(view: FinetuneView) -> str:
     return (
         f'<form class="eco-box" data-action="start"><div><h2>{t(view.lang, "retrain_title")}</h2>'
         f'<p class="eco-muted">{t(view.lang, "retrain_text", num=view.num_accepted)}</p></div>'
-        f"{_render_recipes(view)}{_render_blockers(view)}"
+        f"{_render_recipes(view)}{_render_offers(view)}{_render_blockers(view)}"
         f'<div class="eco-form-buttons eco-left"><button type="submit" '
         f'class="eco-button eco-button-main eco-big" id="retrain-start" '
         f'aria-describedby="retrain-missing"{disabled}>{t(view.lang, "retrain_start")}</button>'
@@ -142,61 +195,6 @@ def _render_stages(stage: str, state: str, lang: str) -> str:
     )
 
 
-def format_duration(seconds: float, lang: str) -> str:
-    """Minutes and seconds, without false precision."""
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return t(lang, "seconds", num=whole)
-    if whole < 3600:
-        return t(lang, "minutes", num=max(1, round(whole / 60)))
-    return t(lang, "hours", hours=whole // 3600, minutes=whole % 3600 // 60)
-
-
-def _facts(run: RunProgress, lang: str) -> list[tuple[str, str]]:
-    facts = []
-    if run.total_steps:
-        facts.append(("fact_step", f"{run.step:,} / {run.total_steps:,}"))
-    if run.loss is not None:
-        facts.append(("fact_loss", f"{run.loss:.3f}"))
-    if run.eval_loss is not None:
-        facts.append(("fact_eval_loss", f"{run.eval_loss:.3f}"))
-    if run.tokens_per_s:
-        facts.append(("fact_speed", f"{run.tokens_per_s:,.0f}"))
-    if run.learning_rate:
-        facts.append(("fact_learning_rate", f"{run.learning_rate:.2g}"))
-    if run.eta_s is not None:
-        facts.append(("fact_eta", format_duration(run.eta_s, lang)))
-    return facts
-
-
-def _render_run(run: RunProgress | None, lang: str) -> str:
-    if run is None:
-        return ""
-    facts = "".join(
-        f"<div><dt>{t(lang, key)}</dt><dd>{escape(value)}</dd></div>"
-        for key, value in _facts(run, lang)
-    )
-    return (
-        f'<dl class="eco-facts">{facts}</dl>{render_loss_plot(run.losses, run.eval_losses, lang)}'
-    )
-
-
-def _render_samples(run: RunProgress | None, lang: str) -> str:
-    """What the model in training answers to validation questions, beside what was accepted."""
-    if run is None or not run.samples:
-        return ""
-    items = "".join(
-        f'<div class="eco-sample"><p><b>{escape(sample.prompt)}</b></p>'
-        f'<div class="eco-sides eco-sides-two"><div class="eco-side-text">'
-        f"<h3>{t(lang, 'sample_expected')}</h3><p>{escape(to_readable(sample.expected))}</p></div>"
-        f'<div class="eco-side-text"><h3>{t(lang, "sample_answer")}</h3>'
-        f"<p>{escape(to_readable(sample.answer))}</p></div></div></div>"
-        for sample in run.samples
-    )
-    title = t(lang, "samples", step=run.samples[0].step)
-    return f'<details class="eco-log"><summary>{title}</summary>{items}</details>'
-
-
 def _render_log(log: Sequence[str], lang: str) -> str:
     if not log:
         return ""
@@ -220,7 +218,8 @@ def _render_running(view: FinetuneView) -> str:
         f'value="{progress.fraction:.3f}" aria-label="{t(view.lang, "overall")}"></progress>'
         f'<p class="eco-muted" role="status">{t(view.lang, f"stage_text_{progress.stage}")} '
         f"{progress.fraction:.0%}</p></div>"
-        f"{_render_run(progress.run, view.lang)}{_render_samples(progress.run, view.lang)}"
+        f"{render_run(progress.run, view.lang)}{render_before(progress.run, view.lang)}"
+        f"{render_samples(progress.run, view.lang)}"
         f"{_render_log(view.log, view.lang)}"
         f'<div class="eco-form-buttons eco-left"><button type="button" class="eco-button" '
         f'id="retrain-cancel" data-action="cancel"{disabled}>{t(view.lang, label)}</button></div>'

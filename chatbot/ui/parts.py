@@ -15,12 +15,15 @@ from starlette.requests import Request
 from chatbot.engines.base import EngineStatus
 from chatbot.identity import Role
 from chatbot.service import ChatService
+from feedback_store.records import Run
 from feedback_store.store import Store
 from finetune.checks import DEFAULT_CHECKS, CheckSettings
 
 if TYPE_CHECKING:
     from finetune.canary import CanaryStatus
+    from finetune.preferences import Offer
     from finetune.progress import LoopProgress
+    from finetune.recipe import RunKind
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,22 @@ class Learning(Protocol):
         """What is missing before a retrain can start; empty when it can."""
         ...
 
-    def start_retrain(self, recipe: str, *, actor: str) -> None:
-        """Begin in the background; raises when one runs already."""
+    def preferences(self) -> Sequence[Offer]:
+        """Whether pairs and thumbs suffice to learn from, with their counts."""
+        ...
+
+    def start_retrain(self, recipe: str, *, actor: str, kind: RunKind = "sft") -> None:
+        """Begin in the background; raises when one runs already. kind: what it learns from
+        beside the accepted examples: pairs (dpo), thumbs (kto).
+        """
+        ...
+
+    def resumable(self) -> Run | None:
+        """A retrain that broke off and can go on from its last checkpoint."""
+        ...
+
+    def resume_retrain(self, *, actor: str) -> None:
+        """Go on with it in the background; raises when it cannot."""
         ...
 
     def cancel_retrain(self) -> None:

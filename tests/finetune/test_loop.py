@@ -13,6 +13,7 @@ from chatbot.recommendation import canonical
 from chatbot.themes import BaseInfo
 from feedback_store.records import NewExample, Run
 from feedback_store.store import Store
+from finetune.adapter_checks import AdapterError
 from finetune.adapter_folder import run_adapter_dir
 from finetune.bench import Bench
 from finetune.dataset import DatasetError
@@ -28,7 +29,6 @@ from finetune.recipe import Recipe
 from finetune.registry import production_version
 from finetune.swap import Promotion, promote_live
 from tests.finetune.fake_serving import PARROT_ANSWER, AdapterRefused, FakeServing, write_adapter
-from tests.finetune.published import publish
 
 
 @pytest.fixture
@@ -236,12 +236,40 @@ def test_an_engine_that_dies_fails_the_retrain_with_its_sentence(store: Store) -
 
 
 @pytest.mark.parametrize("kind", ["sft", "kto", "dpo"])
-def test_only_preferences_start_from_what_answers_now(store: Store, kind: str) -> None:
-    serving = FakeServing()
-    publish(store, "r1")
-    promote_live(store, serving, "v0001", Promotion("admin", "good enough"))
-    trainer = Trainer()
+def test_preferences_start_from_the_imitation_of_the_same_rows(store: Store, kind: str) -> None:
+    serving, trainer = FakeServing(), Trainer()
     recipe = Recipe(kind=kind)  # type: ignore[arg-type]
     retrain(store, store.data_dir, serving, recipe, LoopSettings(train=trainer))
-    start = trainer.orders[0].run.start_adapter
-    assert start == (None if kind == "sft" else store.data_dir / "adapters" / "v0001")
+    assert trainer.orders[0].run.start_adapter is None  # nothing is there: both, one after another
+    retrain(store, store.data_dir, serving, recipe, LoopSettings(train=trainer))
+    first = store.data_dir / "adapters" / "v0001"
+    assert trainer.orders[1].run.start_adapter == (None if kind == "sft" else first)
+    accept_examples(store, 14)
+    retrain(store, store.data_dir, serving, recipe, LoopSettings(train=trainer))
+    assert trainer.orders[2].run.start_adapter is None
+
+
+def test_a_trained_run_is_judged_and_published_when_it_is_taken_up_again(store: Store) -> None:
+    session = Session(store, Dying())
+    with pytest.raises(AdapterRefused):
+        session.retrain(voice="good")
+    run = store.list_runs(limit=1)[0]
+    settings = LoopSettings(resume_run_id=run.run_id)
+    outcome = retrain(store, store.data_dir, FakeServing(), Recipe(), settings)
+    assert outcome.adapter.run_id == run.run_id
+    assert len(store.list_runs(limit=9)) == 1
+
+
+def test_a_base_whose_tokenizer_changed_meanwhile_publishes_nothing(store: Store) -> None:
+    def train(bench: Bench, order: TrainOrder, control: Control) -> Run:
+        run = Trainer()(bench, order, control)
+        return replace(run, result={**run.result, "adapter": {"tokenizer_sha256": "another"}})
+
+    session = Session(store)
+    with pytest.raises(AdapterError, match="tokenizer of the base changed"):
+        retrain(
+            store, store.data_dir, session.serving, Recipe(), LoopSettings(train=train),
+            Control(session.told.append),
+        )  # fmt: skip
+    assert session.told[-1].code == "other_tokenizer"
+    assert store.list_adapters() == []

@@ -16,13 +16,6 @@ from finetune.merge import (
 )
 from tests.tiny_models import Kind, build_adapter, build_model
 
-CONVERTER = """
-import sys, pathlib
-out = sys.argv[sys.argv.index("--outfile") + 1]
-assert (pathlib.Path(sys.argv[1]) / "config.json").is_file()
-pathlib.Path(out).write_bytes(b"GGUF")
-"""
-
 
 def folders(tmp_path: Path, kind: Kind = "llama") -> tuple[Path, Path]:
     base = build_model(tmp_path / "base", kind)
@@ -44,21 +37,6 @@ def test_the_merged_model_says_what_base_and_adapter_say(kind: Kind, tmp_path: P
     changed = load_file(merged / "model.safetensors")["model.layers.0.mlp.up_proj.weight"]
     before = load_file(base / "model.safetensors")["model.layers.0.mlp.up_proj.weight"]
     assert not np.allclose(changed, before)
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-def test_it_runs_as_a_process_of_its_own_and_converts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    base, adapter = folders(tmp_path)
-    tools = tmp_path / "llama.cpp"
-    tools.mkdir()
-    (tools / "convert_hf_to_gguf.py").write_text(CONVERTER)
-    monkeypatch.setenv("LLAMA_CPP_DIR", str(tools))
-    report = merge_in_own_process(base, adapter, tmp_path / "merged", gguf=True)
-    assert report.gguf == str(tmp_path / "merged" / "model.gguf")
-    assert Path(report.gguf).read_bytes() == b"GGUF"
 
 
 def test_a_folder_that_exists_is_never_overwritten(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ import pytest
 from chatbot.recommendation import canonical, to_dict
 from feedback_store.records import Dataset, NewFeedback, Rating, Turn
 from feedback_store.store import Store
+from finetune.cases import NUM_REGRESSION_CASES
+from finetune.curate import collect_feedback
 from finetune.preferences import (
     PreferenceError,
     collect_labels,
@@ -22,6 +24,7 @@ from tests.finetune.examples import (
     add_turn,
     make_example,
     make_messages,
+    numbered_answer,
 )
 
 
@@ -86,13 +89,46 @@ def test_corrections_of_the_dataset_are_pairs_too(store: Store, tmp_path: Path) 
     assert len(collect_pairs(store, Path(dataset.path))) == 3
 
 
-def test_the_offer_says_what_is_there_and_what_is_needed(store: Store, tmp_path: Path) -> None:
-    dpo, kto = offer_preferences(store, make_dataset(tmp_path / "d", num_pairs=5))
+def test_the_offer_says_what_is_there_and_what_is_needed(store: Store) -> None:
+    add_corrected(store, 5)
+    dpo, kto = offer_preferences(store)
     assert (dpo.is_offered, dpo.num_have, dpo.num_needed) == (False, 5, 200)
     assert "5 pairs" in dpo.message
     assert (kto.is_offered, kto.num_have, kto.num_needed) == (False, 0, 300)
-    enough, _ = offer_preferences(store, make_dataset(tmp_path / "e", num_pairs=200))
-    assert enough.is_offered
+    add_corrected(store, 195, start=5)
+    assert offer_preferences(store)[0].is_offered
+
+
+def add_corrected(store: Store, count: int, start: int = 0) -> None:
+    """Accepted examples whose answer replaced a worse one, as corrections and votes leave them."""
+    examples = [
+        make_example(
+            completion=canonical(numbered_answer(number)),
+            conversation_id=f"c{number}",
+            rejected=canonical(ANSWER),
+        )
+        for number in range(start, start + count)
+    ]
+    ids = store.add_examples(examples)
+    store.decide_examples(ids, state="accepted", decided_by="kim")
+
+
+def test_people_who_rate_in_the_chat_bring_labels_and_pairs(store: Store) -> None:
+    """Every dislike also becomes a regression case; only the newest are kept for the exam."""
+    add_conversation(store)
+    for number in range(30):
+        bad = numbered_answer(number + 100)
+        first = add_turn(store, raw_text=canonical(bad), recommendation=to_dict(bad))
+        rate(store, first, "dislike")
+        again = add_turn(
+            store, retry_of=first.turn_id, recommendation=to_dict(numbered_answer(number))
+        )
+        rate(store, again, "like")
+    collect_feedback(store)
+    dpo, kto = offer_preferences(store)
+    assert dpo.num_have == 30
+    assert kto.num_have == 30 + 30 - NUM_REGRESSION_CASES
+    assert (kto.num_rarer, kto.num_rarer_needed) == (30 - NUM_REGRESSION_CASES, 50)
 
 
 def test_too_few_are_refused_unless_a_person_lowers_the_bar(store: Store, tmp_path: Path) -> None:

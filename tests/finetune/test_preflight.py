@@ -138,7 +138,7 @@ def test_rows_without_any_learnt_token_are_refused() -> None:
 def test_too_many_long_rows_are_refused_and_a_few_are_told() -> None:
     many = Course(75, 3.0, num_rows=70, num_left_out=30, longest_row=900, max_length=512)
     [finding] = check_course(many)
-    assert (finding.code, finding.severity) == ("too_long", "refuse")
+    assert (finding.code, finding.severity) == ("rows_too_long", "refuse")
     assert "30 of 100 rows" in finding.message
     assert codes(check_course(replace(many, num_rows=99, num_left_out=1))) == ["some_too_long"]
 

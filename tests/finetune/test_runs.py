@@ -9,7 +9,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -19,14 +20,22 @@ from feedback_store.records import Dataset, Run
 from feedback_store.store import Store
 from finetune import run_process
 from finetune.card_lending import NEEDS_CARD, lending_card
-from finetune.job import CHECKPOINTS_DIR, METRICS_FILE, RESULT_FILE, read_job
+from finetune.job import (
+    ADAPTER_DIR,
+    CHECKPOINTS_DIR,
+    EVENTS_FILE,
+    METRICS_FILE,
+    RESULT_FILE,
+    read_job,
+)
 from finetune.recipe import Recipe, load_recipe
-from finetune.run_files import append_line, read_json
+from finetune.run_files import append_line, read_json, read_lines
 from finetune.run_process import ProcessMark, is_alive
 from finetune.runs import (
     RunError,
     RunSettings,
     cancel_run,
+    find_resumable,
     find_running,
     progress,
     recover_runs,
@@ -36,6 +45,7 @@ from finetune.runs import (
     watch_run,
 )
 from tests.finetune.fake_serving import FakeServing
+from tests.finetune.training_jobs import SHORT, write_dataset
 from tests.tiny_models import build_model
 
 TRAINS = """
@@ -224,11 +234,46 @@ def test_an_interrupted_run_goes_on_from_its_checkpoint(bench: Bench) -> None:
         resume_run(bench.store, bench.data_dir, run.run_id)
     assert caught.value.code == "not_resumable"
     run_dir = run_dir_of(bench.data_dir, run.run_id)
-    (run_dir / CHECKPOINTS_DIR / "checkpoint-10").mkdir(parents=True)
+    assert find_resumable(bench.store, bench.data_dir) is None
+    leave_checkpoint(run_dir)
+    assert find_resumable(bench.store, bench.data_dir) == bench.store.get_run(run.run_id)
     bench.will_run(TRAINS)
     resumed = resume_run(bench.store, bench.data_dir, run.run_id)
     assert (resumed.state, resumed.error) == ("running", None)
     assert bench.watch(resumed).state == "done"
+
+
+def leave_checkpoint(run_dir: Path) -> None:
+    folder = run_dir / CHECKPOINTS_DIR / "checkpoint-10"
+    folder.mkdir(parents=True)
+    (folder / "trainer_state.json").write_text("{}")
+
+
+def test_a_trained_run_that_never_became_a_version_can_go_on(bench: Bench) -> None:
+    bench.will_run(TRAINS)
+    run = bench.watch(bench.start())
+    assert find_resumable(bench.store, bench.data_dir) is None
+    (run_dir_of(bench.data_dir, run.run_id) / ADAPTER_DIR).mkdir()
+    found = find_resumable(bench.store, bench.data_dir)
+    assert found is not None
+    assert found.run_id == run.run_id
+
+
+def test_a_run_that_the_watch_gave_up_is_not_offered_again(bench: Bench) -> None:
+    bench.will_run(FAILS.replace("mixed_formats", "plateau"))
+    run = bench.start()
+    leave_checkpoint(run_dir_of(bench.data_dir, run.run_id))
+    assert bench.watch(run).state == "failed"
+    assert find_resumable(bench.store, bench.data_dir) is None
+
+
+def test_a_run_of_a_comparison_is_never_taken_up(bench: Bench) -> None:
+    bench.will_run(CRASHES)
+    settings = RunSettings(is_comparison=True)
+    run = start_run(bench.store, bench.data_dir, bench.dataset, Recipe(), str(bench.base), settings)
+    leave_checkpoint(run_dir_of(bench.data_dir, run.run_id))
+    bench.watch(run)
+    assert find_resumable(bench.store, bench.data_dir) is None
 
 
 def test_a_rank_that_the_server_cannot_load_is_refused_before_any_process(bench: Bench) -> None:
@@ -269,3 +314,41 @@ def test_closing_the_watch_leaves_the_run_alone(bench: Bench) -> None:
     with contextlib.closing(watch_run(bench.store, bench.data_dir, run.run_id)) as watching:
         assert next(watching).state == "running"
     assert is_alive(mark_of(run))
+
+
+@pytest.mark.slow
+def test_a_real_training_is_killed_resumed_from_its_checkpoint_and_cancelled_in_time(
+    store: Store, tmp_path: Path
+) -> None:
+    base, data_dir = build_model(tmp_path / "base"), tmp_path / "data"
+    path = write_dataset(tmp_path / "dataset")
+    dataset = Dataset(dataset_id="d1", path=str(path), num_train=12, num_validation=3)
+    store.add_dataset(dataset, [])
+    recipe = replace(SHORT, min_steps=3000, max_steps=3000, eval_steps=20, patience=0)
+    run = start_run(store, data_dir, dataset, recipe, str(base), RunSettings(device="cpu"))
+    run_dir = run_dir_of(data_dir, run.run_id)
+    wait_until(lambda: any((run_dir / CHECKPOINTS_DIR).glob("*/trainer_state.json")))
+    assert run.pid is not None
+    os.killpg(run.pid, signal.SIGKILL)
+    wait_until(lambda: progress(store, data_dir, run.run_id).state == "interrupted")
+    assert find_resumable(store, data_dir) is not None
+
+    resumed = resume_run(store, data_dir, run.run_id)
+    wait_until(lambda: "resumed" in (run_dir / EVENTS_FILE).read_text())
+    [line] = [line for line in read_lines(run_dir / EVENTS_FILE) if line["kind"] == "resumed"]
+    assert line["step"] >= 20
+    seen = find_running(store)  # as a reloaded page does it
+    assert seen is not None
+    assert seen.run_id == resumed.run_id
+    started = time.monotonic()
+    assert cancel_run(store, data_dir, run.run_id).state == "cancelled"
+    assert time.monotonic() - started < 10
+    assert find_running(store) is None
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Within two minutes, on however busy a machine."""
+    deadline = time.monotonic() + 120
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -2,10 +2,10 @@
 
 import json
 import math
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,6 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from chatbot import prompts, themes
-from chatbot.base_models import prepare, resolve
-from chatbot.recommendation import Challenge, Recommendation, canonical
 from finetune.adapter_checks import check_adapter
 from finetune.job import (
     ADAPTER_DIR,
@@ -23,78 +20,17 @@ from finetune.job import (
     EVENTS_FILE,
     METRICS_FILE,
     SAMPLES_FILE,
-    Base,
-    TrainingJob,
 )
 from finetune.preflight import PreflightRefused
-from finetune.recipe import Recipe
 from finetune.run_files import read_json, read_lines
-from finetune.run_process import PROJECT_DIR
-from finetune.run_report import RunReport
-from finetune.train import train
+from finetune.run_process import make_environment
+from tests.finetune.training_jobs import SHORT, make_job, run, write_dataset
 from tests.tiny_models import KINDS, Kind, build_model
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore"),  # of torch, transformers and trl, not of this project
 ]
-
-SHORT = Recipe(
-    r=4,
-    learning_rate=5e-3,
-    num_train_epochs=1,
-    min_steps=6,
-    max_steps=6,
-    effective_batch_size=4,
-    eval_steps=3,
-    num_samples=2,
-    tracking="off",
-    quantization="none",
-)
-
-
-def write_dataset(folder: Path, num_train: int = 12, num_validation: int = 3) -> Path:
-    folder.mkdir(parents=True)
-    options = [
-        themes.BaseInfo(place.code, work.code, theme.code)
-        for place in themes.LOCATIONS
-        for work in themes.WORK_TYPES
-        for theme in themes.CATEGORIES
-    ]
-    rows = []
-    for number in range(num_train + num_validation):
-        challenge = Challenge(f"챌린지 {number}", f"{number}번 계단을 오르세요.")
-        answer = canonical(Recommendation(f"{number}번 추천이에요.", (challenge,) * 3))
-        prompt = [prompts.system_message("en"), prompts.base_info_message(options[number], "en")]
-        completion = [{"role": "assistant", "content": answer}]
-        rows.append({"prompt": prompt, "completion": completion, "example_id": number})
-    for split, part in (("train", rows[:num_train]), ("validation", rows[num_train:])):
-        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in part)
-        (folder / f"{split}.jsonl").write_text(text, encoding="utf-8")
-    return folder
-
-
-def make_job(folder: Path, base_dir: Path, recipe: Recipe = SHORT) -> Path:
-    """A run folder with its order."""
-    dataset = folder / "dataset"
-    if not dataset.exists():
-        write_dataset(dataset)
-    base = prepare(resolve(str(base_dir)), folder / "models")
-    run_dir = folder / "run"
-    run_dir.mkdir(exist_ok=True)
-    job = TrainingJob(
-        run_id="r1",
-        recipe=recipe,
-        base=Base(base.name, base.path_or_hub_id, None, dict(base.chat_template_kwargs)),
-        dataset_dir=str(dataset),
-        device="cpu",
-    )
-    job.write(run_dir)
-    return run_dir
-
-
-def run(run_dir: Path) -> dict[str, Any]:
-    return train(run_dir, RunReport(run_dir))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -262,11 +198,13 @@ def test_a_base_whose_end_token_is_a_space_is_refused_before_step_1(tmp_path: Pa
     assert not (run_dir / METRICS_FILE).exists()
 
 
-def test_the_process_leaves_its_result_and_its_log(llama: Path, tmp_path: Path) -> None:
-    run_dir = make_job(tmp_path, llama)
+def test_the_process_leaves_its_result_its_log_and_what_wandb_keeps_offline(
+    llama: Path, tmp_path: Path
+) -> None:
+    run_dir = make_job(tmp_path, llama, replace(SHORT, tracking="offline"))
     done = subprocess.run(
         [sys.executable, "-m", "finetune.train", "--run-dir", str(run_dir), "--niceness", "5"],
-        env={**os.environ, "PYTHONPATH": str(PROJECT_DIR)},
+        env=make_environment(),
         capture_output=True,
         text=True,
         check=False,
@@ -277,3 +215,7 @@ def test_the_process_leaves_its_result_and_its_log(llama: Path, tmp_path: Path) 
     assert result["state"] == "done"
     assert math.isfinite(result["eval_loss"])
     assert result["start_to_step1_s"] > 0
+    [kept] = (run_dir / "wandb").glob("offline-run-*/run-*.wandb")
+    written = kept.read_bytes()
+    for name in (b"adapter-r1", b"adapter_model.safetensors", b"train.jsonl", b"eval/loss"):
+        assert name in written

@@ -1,12 +1,14 @@
 import argparse
+import asyncio
 import json
+import threading
 from pathlib import Path
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
-from wiring.control import CONTROL_PATH, ControlError, ask_running, build_control, to_plain
+from wiring.control import CONTROL_PATH, ControlError, _Order, ask_running, build_control, to_plain
 
 
 def make_client(run_command):
@@ -67,3 +69,29 @@ def test_an_application_that_is_gone_is_said_in_a_sentence():
     owner = {"url": "http://127.0.0.1:9", "control_token": "t"}
     with pytest.raises(ControlError, match="did not answer"):
         ask_running(owner, "versions", {}, print)
+
+
+async def test_a_command_whose_caller_has_left_learns_it_from_its_next_line():
+    left, ended, told = threading.Event(), threading.Event(), []
+
+    def run_command(name, arguments, say):
+        say("one")
+        left.wait(10)
+        try:
+            say("two")
+        except ControlError as error:
+            told.append(str(error))
+            raise
+        finally:
+            ended.set()
+
+    app = build_control("secret", run_command)
+    [route] = app.routes
+    order = _Order(command="sweep", arguments={})
+    response = await route.endpoint(order, "Bearer secret")
+    lines = response.body_iterator
+    assert json.loads(await anext(lines)) == {"line": "one"}
+    await lines.aclose()
+    left.set()
+    assert await asyncio.to_thread(ended.wait, 10)
+    assert told == ["Whoever gave the command has left."]

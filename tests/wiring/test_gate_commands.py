@@ -32,7 +32,7 @@ class QuickSide(LearningSide):
 
     voice = "good"
 
-    def retrain(self, recipe: str, *, actor: str) -> Outcome:
+    def retrain(self, recipe: Recipe, *, actor: str, resume_run_id: str | None = None) -> Outcome:
         control = Control(self._on_progress, self._cancel)
         settings = LoopSettings(actor=actor, train=Trainer(self.voice))
         return retrain(self._store, self._data_dir, self._serving, Recipe(), settings, control)

@@ -1,5 +1,6 @@
 import pytest
 
+from feedback_store.records import Dataset, Run
 from feedback_store.store import Store
 from finetune.evaluate import Serving
 from finetune.recipe import RecipeError
@@ -90,3 +91,44 @@ def test_without_a_version_the_base_answers(store):
 
 def test_without_a_run_there_is_no_log(store):
     assert make_side(store).log_tail(10) == ()
+
+
+@pytest.mark.parametrize(("kind", "sentence"), [("dpo", "0 pairs"), ("kto", "0 thumbs up")])
+def test_preferences_that_do_not_suffice_are_refused_with_their_counts(store, kind, sentence):
+    accept(store, 3)
+    side = make_side(store)
+    assert [offer.is_offered for offer in side.preferences()] == [False, False]
+    with pytest.raises(LearningError, match=sentence) as caught:
+        side.start_retrain("balanced", actor="test", kind=kind)
+    assert caught.value.code == "too_few_preferences"
+    assert not side.is_running()
+
+
+def test_without_a_broken_off_retrain_there_is_nothing_to_go_on_with(store):
+    side = make_side(store, min_examples=1)
+    assert side.resumable() is None
+    side.take_up()  # at the start of the application
+    assert not side.is_running()
+    with pytest.raises(LearningError) as caught:
+        side.resume_retrain(actor="test")
+    assert caught.value.code == "not_resumable"
+
+
+def test_a_broken_off_retrain_goes_on_without_new_examples_when_the_engine_is_ready(
+    store, monkeypatch
+):
+    run = Run(
+        run_id="r1", kind="sft", state="interrupted", dataset_id="d1", base_model="starter",
+        recipe={"name": "quick", "kind": "sft"},
+    )  # fmt: skip
+    store.add_dataset(Dataset(dataset_id="d1", path="d1", num_train=3, num_validation=1), [])
+    store.add_run(run)
+    folder = store.data_dir / "runs" / "r1" / "checkpoints" / "checkpoint-5"
+    folder.mkdir(parents=True)
+    (folder / "trainer_state.json").write_text("{}")
+    begun = []
+    monkeypatch.setattr(LearningSide, "_begin", lambda self, *words: begun.append(words[1:]))
+    with pytest.raises(LearningError, match="warming up"):
+        make_side(store, is_ready=False).resume_retrain(actor="test")
+    make_side(store).resume_retrain(actor="test")
+    assert begun == [("test", "r1")]

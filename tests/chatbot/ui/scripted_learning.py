@@ -9,17 +9,59 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from chatbot.recommendation import canonical
 from chatbot.ui.parts import Blocker
-from feedback_store.records import Adapter, Dataset, ExampleFilter
+from feedback_store.records import Adapter, Dataset, ExampleFilter, Run
 from feedback_store.store import Store
 from finetune.canary import CanarySettings, CanaryStatus, read_canary
 from finetune.curate import collect_feedback
+from finetune.preferences import Offer
 from finetune.progress import LoopProgress, Stage
-from finetune.run_progress import RunProgress
+from finetune.recipe import RunKind
+from finetune.run_progress import RunEvent, RunProgress, SampleAnswer
 from tests.chatbot.ui.records import ANSWER
 
 STAGES: tuple[Stage, ...] = ("dataset", "train", "load", "evaluate", "gate", "publish", "promote")
 MIN_EXAMPLES = 2
+
+
+EVENTS = (
+    RunEvent(
+        "reason", "", "", {"code": "steps", "rows": 96, "batch": 8, "epochs": 5.0, "steps": 60}
+    ),
+    RunEvent("reason", "", "", {"code": "rank", "rows": 96, "r": 8}),
+    RunEvent("reason", "", "", {"code": "learning_rate", "rows": 96, "learning_rate": 0.001}),
+    RunEvent(
+        "memory", "", "", {"choice": "fits", "needed_mib": 1900, "available_mib": 21_000}
+    ),
+    RunEvent(
+        "preflight", "", "",
+        {
+            "figures": {
+                "supervised_share": 0.62, "longest_row": 412, "num_train": 96,
+                "num_validation": 12, "rows_left_out": 0, "vocabulary": 6144,
+                "eos_token": "<|end|>", "pad_token": "<|pad|>", "parameters": 6_600_000,
+                "trainable_parameters": 208_896,
+            },
+            "findings": [{"code": "few_steps", "message": "Few.", "cure": "More."}],
+        },
+    ),
+)  # fmt: skip
+SAMPLES = tuple(
+    SampleAnswer(25, prompt, canonical(ANSWER), text)
+    for prompt, text in (
+        ("도시 · 사무직 · 비건", canonical(ANSWER)),
+        ("바닷가 · 현장직 · 플로깅", canonical(ANSWER)[:90]),
+    )
+)
+
+
+def make_broken_off(recipe: str) -> Run:
+    """A retrain that ended before it was done."""
+    return Run(
+        run_id="r1", kind="sft", state="cancelled", dataset_id="d1", base_model="starter",
+        recipe={"name": recipe}, started_at="2026-03-01T09:30:00.000Z",
+    )  # fmt: skip
 
 
 class Refusal(RuntimeError):
@@ -79,6 +121,8 @@ class ScriptedLearning:
     progress: LoopProgress | None = None
     log_lines: list[str] = field(default_factory=list)
     cancel: threading.Event = field(default_factory=threading.Event)
+    broken_off: Run | None = None
+    kinds: list[str] = field(default_factory=list)
 
     def recipes(self) -> Sequence[str]:
         return ("balanced", "quick", "thorough", "overnight-v2")
@@ -89,7 +133,25 @@ class ScriptedLearning:
             return [Blocker("too_few_examples", "Too few.", have, MIN_EXAMPLES)]
         return []
 
-    def start_retrain(self, recipe: str, *, actor: str) -> None:
+    def preferences(self) -> Sequence[Offer]:
+        return (
+            Offer("dpo", True, "Enough.", 240, 200),
+            Offer("kto", False, "Few.", 81, 300, 12, 50),
+        )
+
+    def resumable(self) -> Run | None:
+        return self.broken_off if not self._is_running() else None
+
+    def resume_retrain(self, *, actor: str) -> None:
+        if self.broken_off is None:
+            raise Refusal("not_resumable")
+        self.start_retrain("balanced", actor=actor)
+
+    def _is_running(self) -> bool:
+        return self.progress is not None and self.progress.stage in STAGES
+
+    def start_retrain(self, recipe: str, *, actor: str, kind: RunKind = "sft") -> None:
+        self.kinds.append(kind)
         if self.progress and self.progress.stage in STAGES:
             raise Refusal("already_running")
         self.cancel.clear()
@@ -100,6 +162,7 @@ class ScriptedLearning:
         started = time.monotonic()
         while (done := (time.monotonic() - started) / self.duration_s) < 1:
             if self.cancel.wait(0.05):
+                self.broken_off = make_broken_off(recipe)
                 self.progress = LoopProgress("cancelled", "Cancelled.", 1.0)
                 return
             if recipe == "thorough" and done > 0.5:
@@ -107,6 +170,7 @@ class ScriptedLearning:
                 return
             stage = STAGES[min(len(STAGES) - 1, int(done * 8))]
             self.progress = LoopProgress(stage, stage, done, self._training(done))
+        self.broken_off = None
         version = add_version(self.store)
         self.store.set_alias("production", version, actor=actor, reason="passed the gate: Better.")
         self.progress = LoopProgress("done", "Done.", 1.0)
@@ -116,7 +180,8 @@ class ScriptedLearning:
         losses = [(n, 3.0 / n) for n in range(1, step + 1)]
         return RunProgress(
             "r1", "running", step=step, total_steps=100, loss=3.0 / step, eval_loss=0.5,
-            tokens_per_s=1200.0, eta_s=42.0, losses=losses, eval_losses=losses[::10],
+            tokens_per_s=1200.0, memory_mb=1400.0, eta_s=42.0, losses=losses,
+            eval_losses=losses[::10], events=EVENTS, samples=SAMPLES if step > 25 else (),
         )  # fmt: skip
 
     def cancel_retrain(self) -> None:

@@ -57,6 +57,10 @@ def test_a_retrain_can_be_cancelled(url: str, open_page: OpenPage) -> None:
     page.click("#retrain-cancel")
     expect(page.locator("#retrain-result")).to_have_attribute("data-stage", "cancelled")
     expect(page.locator("#retrain-result")).to_contain_text("바뀐 것은 없어요")
+    page.click("#retrain-resume")  # what was trained so far is not lost
+    expect(page.locator("#retrain-running")).to_be_visible()
+    page.click("#retrain-cancel")
+    expect(page.locator("#retrain-resumable")).to_be_visible()
 
 
 def test_a_failure_is_told_with_the_stage_and_the_log(url: str, open_page: OpenPage) -> None:

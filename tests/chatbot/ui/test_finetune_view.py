@@ -5,15 +5,16 @@ import pytest
 from chatbot.ui.finetune_view import (
     STAGES,
     FinetuneView,
-    format_duration,
     is_running,
     render_finetune,
 )
 from chatbot.ui.parts import Blocker
 from feedback_store.records import Adapter
+from finetune.preferences import Offer
 from finetune.progress import LoopProgress
 from finetune.run_progress import RunProgress, SampleAnswer
 from tests.chatbot.ui.records import EVIL
+from tests.chatbot.ui.scripted_learning import EVENTS, make_broken_off
 
 ADAPTER = Adapter(
     version="v0002",
@@ -124,9 +125,32 @@ def test_only_an_unfinished_retrain_runs() -> None:
     assert not is_running(LoopProgress("failed", "m", 1.0))
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(-3, "0 s"), (8.4, "8 s"), (95, "about 2 min"), (3599, "about 60 min"), (7260, "2 h 1 min")],
-)
-def test_times_are_rounded_to_what_one_can_know(seconds: float, text: str) -> None:
-    assert format_duration(seconds, "en") == text
+def test_preferences_are_offered_where_they_suffice_and_explained_where_not() -> None:
+    offers = (Offer("dpo", True, "", 240, 200), Offer("kto", False, "", 81, 300, 12, 50))
+    html = render_finetune(make_view(offers=offers))
+    assert 'id="kind-sft" checked>' in html
+    assert 'id="kind-dpo">' in html
+    assert "쌍이 240개 있어요" in html
+    assert 'id="kind-kto" disabled>' in html
+    assert "81 / 300개, 그중 적은 쪽은 12 / 50개" in html
+
+
+def test_a_retrain_that_broke_off_can_go_on_without_any_new_example() -> None:
+    few = (Blocker("too_few_examples", "x", 12, 20),)
+    html = render_finetune(make_view(resumable=make_broken_off("quick"), blockers=few))
+    assert "‘빠르게’ 학습이 끝나기 전에 멈췄어요" in html
+    assert 'data-action="resume">' in html
+    busy = render_finetune(
+        make_view(resumable=make_broken_off("quick"), blockers=(Blocker("engine_not_ready", ""),))
+    )
+    assert 'data-action="resume" disabled>' in busy
+
+
+def test_what_was_checked_before_step_1_is_shown_with_the_reasons() -> None:
+    run = RunProgress("r1", "running", events=EVENTS, memory_mb=2048.0)
+    html = render_finetune(make_view(progress=LoopProgress("train", "m", 0.3, run)))
+    for text in ("62%", "208,896 (3.2%)", "&lt;|end|&gt; · &lt;|pad|&gt;", "1.9 / 20.5 GiB"):
+        assert text in html
+    assert "96행을 8개씩 5번 보면 60단계예요." in html
+    assert "60단계보다 적으면 거의 배우지 못해요" in html
+    assert "2.0 GiB" in html

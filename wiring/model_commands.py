@@ -1,0 +1,107 @@
+"""Commands about training and its results: compare recipes, give a version away."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from dataclasses import replace
+from pathlib import Path
+
+from feedback_store.records import Dataset
+from finetune.dataset import freeze_dataset
+from finetune.model_export import connect_hub, export_version, push_to_hub
+from finetune.recipe import RecipeError, list_recipes
+from finetune.selection import DatasetError
+from finetune.sweep import EXPERIENCES, Sweep, render_table, run_sweep
+from wiring.context import EXIT_FAILED, EXIT_OK, Context, say_result
+from wiring.engines import name_base
+
+
+def add_export_model(parser: ArgumentParser) -> None:
+    """Arguments of `export-model`."""
+    parser.add_argument("version", help="adapter version such as v0003")
+    parser.add_argument("--to", type=Path, required=True, help="the folder to write; must be new")
+    parser.add_argument(
+        "--adapter-only", action="store_true", help="the LoRA alone (default: merged into its base)"
+    )
+    parser.add_argument(
+        "--gguf", action="store_true", help="also model.gguf; needs llama.cpp in LLAMA_CPP_DIR"
+    )
+    parser.add_argument(
+        "--push-to-hub", metavar="OWNER/NAME", help="upload the folder; needs `hf auth login`"
+    )
+    parser.add_argument(
+        "--public", action="store_true", help="for everybody to see (default: private)"
+    )
+
+
+def run_export_model(context: Context, arguments: Namespace) -> int:
+    """Merge a version into its base, prove the result, and write it with a model card."""
+    repository = arguments.push_to_hub
+    if repository:
+        connect_hub()  # a missing login is said before the merge, not after it
+    done = export_version(
+        context.store,
+        arguments.version,
+        Path(arguments.to),
+        is_merged=not arguments.adapter_only,
+        gguf=arguments.gguf,
+    )
+    if repository:
+        folder = Path(done.path)
+        url = push_to_hub(folder, repository, is_public=arguments.public, connect=connect_hub)
+        done = replace(done, url=url)
+    what = "merged into its base" if done.is_merged else "as an adapter"
+    sentence = f"{done.version}, {what}, is in {done.path}."
+    if done.largest_difference is not None:
+        sentence += f" Its logits differ from base and adapter by {done.largest_difference:.2g}."
+    sentence += f" GGUF: {done.gguf}." if done.gguf else ""
+    sentence += f" On the hub: {done.url}" if done.url else ""
+    say_result(context, arguments, vars(done), sentence)
+    return EXIT_OK
+
+
+def add_sweep(parser: ArgumentParser) -> None:
+    """Arguments of `sweep`."""
+    parser.add_argument(
+        "recipes",
+        nargs="*",
+        metavar="RECIPE",
+        help=f"any of {', '.join(list_recipes())} (default: balanced and the experiences)",
+    )
+    parser.add_argument("--dataset", metavar="ID", help="a frozen dataset (default: freeze now)")
+    parser.add_argument(
+        "--max-steps", type=int, default=0, help="of each run (default: as the recipe says)"
+    )
+
+
+def run_sweep_command(context: Context, arguments: Namespace) -> int:
+    """Train the same rows with several recipes, one after another, and print one table."""
+    names = list(arguments.recipes or ("balanced", *EXPERIENCES))
+    unknown = [name for name in names if name not in list_recipes()]
+    if unknown:
+        raise RecipeError("unknown_recipe", f"There is no recipe {', '.join(unknown)[:80]}.")
+    sweep = Sweep(
+        dataset=_find_dataset(context, arguments.dataset),
+        base_model=name_base(context.settings.model),
+        recipes=names,
+        max_steps=max(0, arguments.max_steps),
+    )
+    rows = []
+    for row in run_sweep(context.store, sweep, context.say if not arguments.json else _nothing):
+        rows.append(row)
+    value = {"dataset_id": sweep.dataset.dataset_id, "rows": [row.to_dict() for row in rows]}
+    say_result(context, arguments, value, render_table(rows))
+    return EXIT_OK if all(row.state == "done" for row in rows) else EXIT_FAILED
+
+
+def _nothing(_text: str) -> None:
+    """JSON is the only thing a scheduler wants to read."""
+
+
+def _find_dataset(context: Context, dataset_id: str | None) -> Dataset:
+    if dataset_id is None:
+        return freeze_dataset(context.store, context.store.data_dir)
+    found = context.store.get_dataset(dataset_id)
+    if found is None:
+        raise DatasetError("unknown_dataset", f"There is no dataset {dataset_id[:80]!r}.")
+    return found
