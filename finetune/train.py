@@ -71,6 +71,7 @@ def _choose_libraries(job: TrainingJob, run_dir: Path) -> None:
     mode = choose_mode(job.recipe.tracking, os.environ, Path.home())
     if mode == "off":
         sys.modules.setdefault("wandb", None)  # type: ignore[arg-type]
+        os.environ.pop("WANDB_MODE", None)  # somebody's shell may have it; here it means tracking
     else:
         os.environ.update(make_environment(mode, run_dir, job.run_id))
 

@@ -79,7 +79,6 @@ def _prepare(is_dry: bool) -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = os.environ["DO_NOT_TRACK"] = "1"
-    os.environ["WANDB_MODE"] = "disabled"
     os.environ["TQDM_DISABLE"] = "1"
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # one card, whatever else there is
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # as nvidia-smi counts them
