@@ -10,8 +10,8 @@ import json
 import shutil
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -206,14 +206,13 @@ def _stream(room: _Room, cell: Cell) -> dict[str, Any]:
 async def _swap(room: _Room) -> dict[str, Any]:
     """What 16 people who talk to one version notice while another is loaded and takes over."""
     await room.engine.load(room.adapter(1))
-    seen, talking = _begin_talk(room, room.adapter(1).name)
-    before = await _let_talk(room, seen)
-    began = time.monotonic()
-    await room.engine.load(room.adapter(2))
-    done = time.monotonic()
-    await _ask_many(room, 1, 1, room.adapter(2).name)
-    first = time.monotonic()
-    await _end_talk(talking)
+    async with _talking(room, room.adapter(1).name) as seen:
+        before = await _let_talk(room, seen)
+        began = time.monotonic()
+        await room.engine.load(room.adapter(2))
+        done = time.monotonic()
+        await _ask_many(room, 1, 1, room.adapter(2).name)
+        first = time.monotonic()
     figures = {**seen.figures(done - began), "gap_p95_ms": gap_p95_ms(seen.gaps, began, done)}
     figures.pop("tokens_per_s")
     note = f"{before}; first whole answer of the new one after {first - began:.2f} s"
@@ -223,13 +222,12 @@ async def _swap(room: _Room) -> dict[str, Any]:
 async def _train_beside(room: _Room) -> dict[str, Any]:
     """A training of its own process beside 16 people who talk."""
     await room.engine.load(room.adapter(1))
-    seen, talking = _begin_talk(room, room.adapter(1).name)
-    before = await _let_talk(room, seen)
-    tokens, began = seen.num_tokens, time.monotonic()
-    result = await _train(room, "beside")
-    seconds = time.monotonic() - began
-    speed = (seen.num_tokens - tokens) / seconds
-    await _end_talk(talking)
+    async with _talking(room, room.adapter(1).name) as seen:
+        before = await _let_talk(room, seen)
+        tokens, began = seen.num_tokens, time.monotonic()
+        result = await _train(room, "beside")
+        seconds = time.monotonic() - began
+        speed = (seen.num_tokens - tokens) / seconds
     figures = {"gap_p95_ms": gap_p95_ms(seen.gaps, began, began + seconds), "tokens_per_s": speed}
     note = f"alone: {before}; training {_describe_training(result)}"
     return {"seconds": seconds, "failed": seen.num_failed, **figures, "note": note}
@@ -325,16 +323,24 @@ async def _ask_many(
     return seen
 
 
-def _begin_talk(room: _Room, adapter: str) -> tuple[Seen, list[asyncio.Task[None]]]:
-    """People who ask again as soon as their answer is there, until they are told to end."""
+@asynccontextmanager
+async def _talking(room: _Room, adapter: str) -> AsyncIterator[Seen]:
+    """People who ask again as soon as their answer is there, until the end of the block."""
     seen = Seen()
 
     async def talk(first: int) -> None:
         for number in itertools.count(first, 1000):
             await _ask(room, number, adapter, seen)
+            await asyncio.sleep(0)  # where all are refused at once, others still get a turn
 
     streams = 4 if room.context.is_dry else 16
-    return seen, [asyncio.create_task(talk(number)) for number in range(streams)]
+    tasks = [asyncio.create_task(talk(number)) for number in range(streams)]
+    try:
+        yield seen
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _let_talk(room: _Room, seen: Seen) -> str:
@@ -345,12 +351,6 @@ async def _let_talk(room: _Room, seen: Seen) -> str:
     seconds = time.monotonic() - began
     gap = gap_p95_ms(seen.gaps, began, began + seconds) or 0.0
     return f"{(seen.num_tokens - tokens) / seconds:,.0f} tokens/s, gap p95 {gap:.1f} ms before"
-
-
-async def _end_talk(talking: Sequence[asyncio.Task[None]]) -> None:
-    for task in talking:
-        task.cancel()
-    await asyncio.gather(*talking, return_exceptions=True)
 
 
 async def _ask(
