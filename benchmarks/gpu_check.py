@@ -51,6 +51,7 @@ _GRACE_S: Final = 15  # to end servers and trainings of its own
 def main() -> int:
     """Command line."""
     arguments = _read_arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # ends the section too
     out: Path = arguments.out or (
         ROOT / "data" / "gpu-dry-run" if arguments.dry_run else ROOT / "docs"
     )
