@@ -31,6 +31,7 @@ from finetune.memory import MIB
 from finetune.recipe import Recipe
 from finetune.run_files import read_json
 from finetune.run_process import ProcessMark, end_process, is_alive, spawn
+from finetune.starter_corpus import make_examples
 
 _MODEL: Final = "kanana-2b"
 _START_TIMEOUT_S: Final = 500.0
@@ -259,8 +260,6 @@ def _free_mib(room: _Room) -> float:
 
 async def _train(room: _Room, name: str) -> dict[str, Any]:
     """The product's training process on the same base; its result."""
-    from benchmarks.gpu.training import write_dataset
-
     count, steps = (16, 2) if room.context.is_dry else (480, 30)
     run_dir = room.home / name
     shutil.rmtree(run_dir, ignore_errors=True)
@@ -273,7 +272,7 @@ async def _train(room: _Room, name: str) -> dict[str, Any]:
         run_id=name,
         recipe=recipe,
         base=Base(room.base.name, room.base.path_or_hub_id, None, room.base.chat_template_kwargs),
-        dataset_dir=str(write_dataset(room.home / "dataset", count)),
+        dataset_dir=str(_write_dataset(room.home / "dataset", count)),
         device=room.context.device,
     )
     job.write(run_dir)
@@ -286,6 +285,17 @@ async def _train(room: _Room, name: str) -> dict[str, Any]:
     if result.get("state") != "done":
         raise RuntimeError(f"the training failed: {json.dumps(result.get('error'))}")
     return dict(result)
+
+
+def _write_dataset(folder: Path, count: int) -> Path:
+    """The project's own examples as a dataset folder, for a training process of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "train.jsonl").open("w", encoding="utf-8") as file:
+        for example in make_examples(count, seed=4):
+            answer = [{"role": "assistant", "content": example.completion}]
+            prompt = [dict(message) for message in example.messages]
+            file.write(json.dumps({"prompt": prompt, "completion": answer}) + "\n")
+    return folder
 
 
 def _wait_for_end(mark: ProcessMark) -> None:

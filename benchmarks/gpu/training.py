@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -280,14 +279,3 @@ def _measure_peer(cell: Cell, context: Context) -> Mapping[str, Any]:
         return {**clock.figures(), "peak_mib": peak_memory_mib()}
     finally:
         shutil.rmtree(home, ignore_errors=True)
-
-
-def write_dataset(folder: Path, count: int) -> Path:
-    """The project's own examples as a dataset folder, for a training process of its own."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "train.jsonl").open("w", encoding="utf-8") as file:
-        for example in make_examples(count, seed=4):
-            answer = [{"role": "assistant", "content": example.completion}]
-            prompt = [dict(message) for message in example.messages]
-            file.write(json.dumps({"prompt": prompt, "completion": answer}) + "\n")
-    return folder
