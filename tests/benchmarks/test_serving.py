@@ -19,7 +19,7 @@ class Room:
     """What the measurements use of the real one."""
 
     engine: ScriptedEngine = field(default_factory=ScriptedEngine)
-    context: Context = Context(Path(), is_dry=True, known={})
+    context: Context = field(default_factory=lambda: Context(Path(), is_dry=True, known={}))
 
     def adapter(self, number: int) -> AdapterRef:
         return AdapterRef(f"v{number:04}", Path("/adapters"))
