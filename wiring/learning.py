@@ -192,6 +192,7 @@ class LearningSide(LiveVersions):
             # Whoever reads "done" must find the promoted version answering.
             with self._swap_lock:
                 self._follow_alias()
+                self._step_canary()  # a trial against what was production is over
         self._progress = progress
 
     def cancel_retrain(self) -> None:
