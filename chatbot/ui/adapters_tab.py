@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import gradio as gr
@@ -66,22 +66,27 @@ class AdaptersTab:
         return self._show(person, request)
 
     def _apply(self, data: dict[str, Any], person: Person) -> str:
-        actions: dict[str, Callable[[str, Mapping[str, Any], Person], str]] = {
-            "rollback": self._roll_back,
-            "promote": self._promote,
-            "override": self._override,
-            "start_trial": self._start_trial,
-            "stop_trial": self._stop_trial,
-            "retire": self._retire,
-        }
-        act = actions.get(str(data.get("action")))
-        return act(str(data.get("version", "")), _form(data), person) if act else ""
+        version, form = str(data.get("version", "")), _form(data)
+        match data.get("action"):
+            case "rollback":
+                return self._roll_back(person)
+            case "promote":
+                return self._promote(version, person)
+            case "override":
+                return self._override(version, form, person)
+            case "start_trial":
+                return self._start_trial(version, form, person)
+            case "stop_trial":
+                return self._stop_trial(person)
+            case "retire":
+                return self._retire(version, person)
+        return ""
 
-    def _roll_back(self, _version: str, _form: Mapping[str, Any], person: Person) -> str:
+    def _roll_back(self, person: Person) -> str:
         now = self.parts.learning.roll_back(actor=person.person_id)
         return t(person.lang, "rolled_back", version=version_name(now, person.lang))
 
-    def _promote(self, version: str, _form: Mapping[str, Any], person: Person) -> str:
+    def _promote(self, version: str, person: Person) -> str:
         reason = "promoted by hand"
         self.parts.learning.promote(version, actor=person.person_id, reason=reason)
         return t(person.lang, "promoted", version=version)
@@ -102,11 +107,11 @@ class AdaptersTab:
         self.parts.learning.start_canary(version, share, actor=person.person_id, reason=reason)
         return t(person.lang, "trial_began", version=version)
 
-    def _stop_trial(self, _version: str, _form: Mapping[str, Any], person: Person) -> str:
+    def _stop_trial(self, person: Person) -> str:
         self.parts.learning.stop_canary(actor=person.person_id, reason="trial ended by hand")
         return t(person.lang, "trial_ended")
 
-    def _retire(self, version: str, _form: Mapping[str, Any], person: Person) -> str:
+    def _retire(self, version: str, person: Person) -> str:
         self.parts.learning.retire(version)
         return t(person.lang, "retired_now", version=version)
 

@@ -288,7 +288,7 @@ class Doors:
 
     def _body(self, event: Event, action: str, session: str) -> dict[str, Any]:
         form = {"recipe": "balanced", "reason": "because I want it", "may_train": "1",
-                "comment": "x", "text": ANSWER_TEXT, "answer": ANSWER_TEXT}  # fmt: skip
+                "share": "0.2", "comment": "x", "text": ANSWER_TEXT, "answer": ANSWER_TEXT}  # fmt: skip
         said = {"action": action, "id": "c-victim", "turn": str(self.turn_id), "version": "v0001",
                 "vote": "left", "name": "state", "value": "", "text": "안녕하세요 반가워요",
                 "example": 1, "form": form}  # fmt: skip

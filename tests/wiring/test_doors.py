@@ -12,6 +12,9 @@ ROOT = Path(__file__).parents[2]
 REAL = {
     "AdaptersTab.on_act override",
     "AdaptersTab.on_act promote",
+    "AdaptersTab.on_act retire",
+    "AdaptersTab.on_act start_trial",
+    "AdaptersTab.on_act stop_trial",
     "CurateTab.on_act accept",
     "CurateTab.on_act bulk-accept",
     "FinetuneTab.on_act cancel",
