@@ -287,8 +287,9 @@ class Doors:
                 self._try_queue("admin", event, action)
 
     def _body(self, event: Event, action: str, session: str) -> dict[str, Any]:
-        form = {"recipe": "balanced", "reason": "because I want it", "may_train": "1", "share": "0.2",
-                "comment": "x", "text": ANSWER_TEXT, "answer": ANSWER_TEXT}  # fmt: skip
+        form = {"recipe": "balanced", "reason": "because I want it", "may_train": "1",
+                "comment": "x", "text": ANSWER_TEXT, "answer": ANSWER_TEXT,
+                "share": "0.2"}  # fmt: skip
         said = {"action": action, "id": "c-victim", "turn": str(self.turn_id), "version": "v0001",
                 "vote": "left", "name": "state", "value": "", "text": "안녕하세요 반가워요",
                 "example": 1, "form": form}  # fmt: skip
