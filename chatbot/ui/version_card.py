@@ -9,6 +9,7 @@ from typing import Any
 
 from chatbot.ui.compare_view import render_answers, render_diff
 from chatbot.ui.event_view import describe_actor, describe_reason, render_time
+from chatbot.ui.failures_view import render_failures
 from chatbot.ui.i18n import t
 from chatbot.ui.trial_view import render_trial_form
 from chatbot.ui.verdict_view import (
@@ -90,6 +91,7 @@ def _render_details(card: VersionCard, lang: str) -> str:
     report = card.adapter.report
     names = (card.before or t(lang, "base_model"), card.adapter.version)
     details = render_metrics_table(report, card.before_report, lang)
+    details += render_failures(report, lang)
     details += render_answers(card.before_report, report, names, lang)
     if not details:
         return ""
