@@ -50,3 +50,25 @@ def test_a_refused_version_needs_a_reason(page: Page) -> None:
     expect(page.locator("#adapter-events")).to_contain_text("현장 시험을 위해")
     page.click("#adapter-rollback")
     expect(page.locator("#adapter-current")).to_have_attribute("data-version", "v0002")
+
+
+def test_a_version_is_tried_on_a_share_of_the_talks_until_somebody_ends_it(page: Page) -> None:
+    page.select_option("#trial-share-v0001", "0.2")
+    page.click("#trial-start-v0001")
+    expect(page.locator("#adapter-trial")).to_have_attribute("data-version", "v0001")
+    expect(page.locator("#adapter-trial")).to_contain_text("20%")
+    expect(page.locator(".eco-point-trial")).to_have_attribute("data-version", "v0001")
+    page.click("#trial-stop")
+    expect(page.locator("#adapter-trial")).to_have_count(0)
+    expect(page.locator("#adapter-events li").first).to_contain_text("v0001 시험 끝")
+
+
+def test_any_two_versions_are_compared_and_one_is_retired(page: Page) -> None:
+    page.select_option("#compare-left", "v0003")
+    page.select_option("#compare-right", "v0002")
+    page.click("#compare-send")
+    compared = page.locator("#adapters-comparison")
+    expect(compared.locator("tr[data-metric=valid_json]")).to_contain_text("+40")
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.click("#adapter-retire-v0003")
+    expect(page.locator("article[data-version=v0003]")).to_have_attribute("data-state", "retired")
