@@ -91,3 +91,17 @@ def test_help_names_every_setting_but_the_secrets():
         flag = "--" + entry.name.replace("_", "-")
         assert (flag in text) == (entry.name not in SECRETS)
     assert "default: 7860" in text
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"judge_url": "file:///etc/passwd", "judge_model": "m"}, "http"),
+        ({"judge_url": "http://127.0.0.1:8001/v1"}, "belong together"),
+        ({"judge_model": "m"}, "belong together"),
+    ],
+)
+def test_a_judge_needs_an_address_and_a_model(values, named):
+    with pytest.raises(SettingsError, match=named):
+        Settings(**values)
+    assert Settings(judge_url="https://example.org/v1", judge_model="m").judge_model == "m"

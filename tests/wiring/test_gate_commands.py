@@ -57,12 +57,18 @@ class Shell:
         return code, json.loads(self.lines[0])
 
 
+def make_shell(store: Store, **settings: Any) -> Shell:
+    chosen = LearningSettings(
+        min_examples=5, evaluation=EvaluationSettings(num_cases=48), **settings
+    )
+    side = QuickSide(store, store.data_dir, FakeServing(), chosen, lambda: True)
+    return Shell(store, side)
+
+
 @pytest.fixture
 def shell(tmp_path: Path) -> Iterator[Shell]:
     with Store.open(tmp_path / "data") as store:
-        settings = LearningSettings(min_examples=5, evaluation=EvaluationSettings(num_cases=48))
-        side = QuickSide(store, store.data_dir, FakeServing(), settings, lambda: True)
-        yield Shell(store, side)
+        yield make_shell(store)
 
 
 def test_promote_and_roll_back_say_who_answers(shell: Shell) -> None:
@@ -112,6 +118,17 @@ def test_evaluate_gives_figures_only_of_what_answers_now(shell: Shell) -> None:
     code, told = shell.run("evaluate", "base")
     assert (code, told["outcome"]) == (0, None)
     assert told["figures"]["valid_json"]["value"] < 1
+
+
+def test_a_judge_that_is_set_is_asked_and_counts_only_once_people_agree(shell: Shell) -> None:
+    asked: list[object] = []
+    judged = make_shell(shell.store, ask_judge=lambda messages: asked.append(messages) or "A")
+    publish(shell.store, "r1", outcome="incomplete")
+    code, told = judged.run("evaluate", "v0001")
+    assert code == 0
+    assert told["figures"]["judge_agreement"]["count"] == 0  # nobody has voted yet
+    assert "judged_better" not in told["figures"]
+    assert asked == []
 
 
 def test_what_once_answered_people_keeps_its_verdict(shell: Shell) -> None:
