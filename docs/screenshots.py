@@ -19,6 +19,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from chatbot.ui.i18n import TEXTS
 from tests.chatbot.ui.conftest import CHROMIUM_FLAGS, find_free_port
 
 IMAGES = Path(__file__).with_name("images")
@@ -36,13 +37,15 @@ def serve(*flags: str) -> Iterator[str]:
         command = [sys.executable, "-m", "tests.chatbot.ui.page_server", "--port", str(port)]
         process = subprocess.Popen([*command, "--data", folder, *flags])
         url = f"http://127.0.0.1:{port}"
-        for _ in range(300):
-            with suppress(OSError), urllib.request.urlopen(f"{url}/ui/ui.js", timeout=1):
-                break
-            time.sleep(0.2)
-        yield url
-        process.terminate()
-        process.wait(20)
+        try:
+            for _ in range(300):
+                with suppress(OSError), urllib.request.urlopen(f"{url}/ui/ui.js", timeout=1):
+                    break
+                time.sleep(0.2)
+            yield url
+        finally:
+            process.terminate()
+            process.wait(20)
 
 
 class Camera:
@@ -76,6 +79,14 @@ class Camera:
         path = IMAGES / f"{name}-{self.suffix}.png"
         page.screenshot(path=path, full_page=is_whole)
         print(path.name)
+
+    def open_tab(self, page: Page, name: str) -> None:
+        """By its button, which a narrow page keeps in a menu."""
+        if page.locator(f"#tab-{name}-button").count():
+            page.evaluate(f"document.querySelector('#tab-{name}-button').click()")
+            return
+        page.click(".overflow-menu > button")
+        page.get_by_role("button", name=TEXTS[self.lang][f"tab_{name}"], exact=True).last.click()
 
     def chat(self, url: str) -> None:
         """First screen, streaming, answer with the reason panel, edit form."""
@@ -121,7 +132,7 @@ class Camera:
             "arena": ("#arena-empty, #arena-round", _ask_both),
         }
         for name, (wanted, prepare) in tabs.items():
-            page.evaluate(f"document.querySelector('#tab-{name}-button').click()")
+            self.open_tab(page, name)
             page.wait_for_selector(wanted)
             prepare(page)
             self.take(page, name, is_whole=name in ("adapters", "insights"))
@@ -135,7 +146,7 @@ class Camera:
             ("finetune", "#retrain-missing"),
             ("adapters", "#adapters-empty"),
         ):
-            page.evaluate(f"document.querySelector('#tab-{name}-button').click()")
+            self.open_tab(page, name)
             page.wait_for_selector(wanted)
             self.take(page, f"{name}-empty")
         page.context.close()
