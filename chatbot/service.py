@@ -218,7 +218,8 @@ class ChatService:
     async def _write(self, plan: Plan, new_turn: NewTurn) -> Turn:
         given = plan.request.may_train
         changed = given if given != plan.conversation.may_train else None
-        writing = self.store.append_turn(plan.conversation, new_turn, may_train=changed)
+        begun = plan.conversation if plan.is_new else None  # one deleted meanwhile stays deleted
+        writing = self.store.append_turn(new_turn, begun=begun, may_train=changed)
         return await asyncio.wrap_future(writing)
 
     def _on_saved(self, task: asyncio.Task[Turn]) -> None:

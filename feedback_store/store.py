@@ -158,12 +158,16 @@ class Store:
         return self._db.write(turns.add_turn, to_row(turn))
 
     def append_turn(
-        self, conversation: Conversation, turn: NewTurn, *, may_train: bool | None = None
+        self,
+        turn: NewTurn,
+        *,
+        begun: Conversation | None = None,
+        may_train: bool | None = None,
     ) -> Future[Turn]:
-        """Keep a turn and, in the same write, its conversation if that is new, and the consent if
+        """Keep a turn and, in the same write, the conversation that it begins and the consent if
         one is given. Does not wait: the future is done when all of it is durable.
         """
-        return self._db.write_soon(turns.append_turn, conversation, may_train, to_row(turn))
+        return self._db.write_soon(turns.append_turn, to_row(turn), begun, may_train)
 
     def get_turn(self, turn_id: int) -> Turn | None:
         """The turn, or None."""

@@ -10,7 +10,7 @@ from feedback_store.conversations import (
     update_conversation,
 )
 from feedback_store.errors import NotFound
-from feedback_store.records import Conversation, ConversationChanges, Turn
+from feedback_store.records import Conversation, Turn
 from feedback_store.rows import from_row, get, insert, now
 from feedback_store.sqlite import Connection, fetch_all, fetch_one
 from feedback_store.turn_search import unindex_turn
@@ -47,14 +47,13 @@ def add_turn(connection: Connection, row: dict[str, Any]) -> Turn:
 
 
 def append_turn(
-    connection: Connection, conversation: Conversation, may_train: bool | None, row: dict[str, Any]
+    connection: Connection, row: dict[str, Any], begun: Conversation | None, may_train: bool | None
 ) -> Turn:
-    """The turn; before it its conversation if that is new, and the consent if one was given."""
-    if get_conversation(connection, conversation.conversation_id) is None:
-        add_conversation(connection, conversation)
+    """The turn; before it the conversation that it begins, and the consent if one was given."""
+    if begun and get_conversation(connection, begun.conversation_id) is None:
+        add_conversation(connection, begun)
     if may_train is not None:
-        changes = ConversationChanges(may_train=may_train)
-        update_conversation(connection, conversation.conversation_id, dict(changes))
+        update_conversation(connection, row["conversation_id"], {"may_train": may_train})
     return add_turn(connection, row)
 
 

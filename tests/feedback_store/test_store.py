@@ -187,8 +187,8 @@ def test_many_threads_write_and_read_at_once(store: Store) -> None:
 
 
 def test_appending_a_turn_keeps_its_new_conversation_and_its_consent(store: Store) -> None:
-    first = store.append_turn(records.conversation("c1"), records.turn("c1")).result()
-    store.append_turn(records.conversation("c1"), records.turn("c1"), may_train=True).result()
+    first = store.append_turn(records.turn("c1"), begun=records.conversation("c1")).result()
+    store.append_turn(records.turn("c1"), may_train=True).result()
     conversation = store.get_conversation("c1")
     assert [turn.position for turn in store.list_turns("c1")] == [1, 2]
     assert first.turn_id
@@ -197,6 +197,14 @@ def test_appending_a_turn_keeps_its_new_conversation_and_its_consent(store: Stor
 
 
 def test_nobody_can_cancel_a_turn_that_is_being_kept(store: Store) -> None:
-    writing = store.append_turn(records.conversation("c1"), records.turn("c1"))
+    writing = store.append_turn(records.turn("c1"), begun=records.conversation("c1"))
     assert not writing.cancel()
     assert writing.result().position == 1
+
+
+def test_a_turn_of_a_conversation_that_was_deleted_meanwhile_is_not_kept(store: Store) -> None:
+    store.append_turn(records.turn("c1"), begun=records.conversation("c1")).result()
+    store.delete_conversation("c1")
+    with pytest.raises(NotFound):
+        store.append_turn(records.turn("c1")).result()
+    assert store.get_conversation("c1") is None
