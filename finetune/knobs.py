@@ -97,3 +97,17 @@ KNOBS: Final[Mapping[str, Knob]] = {
     ),
     "seed": Knob("Same seed, same data, same machine: same adapter.", "-", 0, 2**31 - 1),
 }
+
+
+def render_knobs() -> str:
+    """All knobs as a table in Markdown; docs/recipes.md holds it."""
+    lines = [
+        "| knob | what it does | from, to, or one of | source of the default |",
+        "|---|---|---|---|",
+    ]
+    for name, knob in KNOBS.items():
+        bounds = ", ".join(knob.choices)
+        if knob.low is not None:
+            bounds = f"{knob.low:g} to {knob.high:g}"
+        lines.append(f"| `{name}` | {knob.doc} | {bounds} | {knob.source} |")
+    return "\n".join(lines) + "\n"

@@ -1,8 +1,9 @@
 """The table of knobs."""
 
 from dataclasses import fields
+from pathlib import Path
 
-from finetune.knobs import KNOBS
+from finetune.knobs import KNOBS, render_knobs
 from finetune.recipe import Recipe
 
 
@@ -19,3 +20,8 @@ def test_a_refused_value_is_named_with_its_bounds() -> None:
 
 def test_not_a_number_lies_in_no_bounds() -> None:
     assert KNOBS["learning_rate"].explain_refusal("learning_rate", float("nan")) is not None
+
+
+def test_the_page_of_recipes_holds_the_very_table() -> None:
+    page = Path(__file__).parents[2] / "docs" / "recipes.md"
+    assert render_knobs() in page.read_text(encoding="utf-8")
