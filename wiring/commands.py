@@ -8,6 +8,7 @@ import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from finetune.curate import collect_feedback
@@ -48,8 +49,15 @@ class OutsideCommand:
 _KINDS: Final[dict[str, RunKind]] = {"examples": "sft", "pairs": "dpo", "thumbs": "kto"}
 
 
+def _name_recipe(text: str) -> str:
+    """A file becomes absolute, since a running application has its own working folder."""
+    return str(Path(text).resolve()) if text.endswith(".toml") else text
+
+
 def _add_retrain(parser: ArgumentParser) -> None:
-    parser.add_argument("--recipe", help="training recipe (default: the setting `recipe`)")
+    parser.add_argument(
+        "--recipe", type=_name_recipe, help="name or .toml file (default: the setting `recipe`)"
+    )
     parser.add_argument(
         "--if-new",
         type=int,
