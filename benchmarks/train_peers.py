@@ -6,7 +6,7 @@ and what benchmarks/experiments.py repeats.
 - `padded`: every row padded to max_length with the end token, labels a copy of input_ids; the
   transformers trainer does the rest.
 - `packing`: TRL's SFTTrainer as it comes, with packing on.
-- `plain`: TRL's SFTTrainer on whatever the rows hold; nobody looks at them first.
+- `plain`: the application's own trainer on whatever the rows hold; nobody looks at them first.
 - `evaluate`: no training; an adapter's loss on the validation answers.
 - `judge_padded`: no training; what the pre-flight says of the rows as `padded` makes them.
 - `answers`: no training; greedy answers to the questions in `questions`.
@@ -45,6 +45,7 @@ from finetune.preflight import (
 )
 from finetune.recipe import Recipe, count_steps, recipe_from_dict
 from finetune.sampled_answers import render_prompt
+from finetune.trainer import AnswerTrainer
 from finetune.training_callback import peak_memory_mib
 from finetune.training_rows import TrainingRow, read_rows
 
@@ -177,6 +178,7 @@ def make_trl(peer: Peer, clock: Clock) -> Any:
             "max_steps": count_steps(recipe, len(read_rows(peer.dataset, "train"))),
             "bf16": peer.device == "cuda",
             "gradient_checkpointing": False,
+            "train_sampling_strategy": "group_by_length",
         }
     arguments = SFTConfig(
         **_shared(peer),
@@ -184,7 +186,7 @@ def make_trl(peer: Peer, clock: Clock) -> Any:
         max_length=recipe.max_length,
         **options,
     )
-    return SFTTrainer(
+    return (AnswerTrainer if peer.kind == "plain" else SFTTrainer)(
         model=load_base(peer, tokenizer),
         args=arguments,
         train_dataset=to_pairs(read_rows(peer.dataset, "train")),
