@@ -11,9 +11,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from finetune.recipe import Recipe, recipe_from_dict
+
+if TYPE_CHECKING:
+    from finetune.checks import AnswerFormat
 
 ORDER_FILE: Final = "recipe.json"
 METRICS_FILE: Final = "metrics.jsonl"
@@ -50,6 +53,7 @@ class TrainingJob:
     start_adapter: str | None = None  # KTO and DPO start from an adapter
     device: str = "auto"  # auto, cpu, cuda
     can_server_sleep: bool = False  # then the training may ask for all of the card
+    answer_format: AnswerFormat = "recommendation"
     memory_correction: float = 1.0  # what earlier runs used over what was predicted
 
     def write(self, run_dir: Path) -> None:

@@ -6,11 +6,15 @@ somebody a night, with its cure.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from chatbot.recommendation import RecommendationError, canonical, parse
+
+if TYPE_CHECKING:
+    from finetune.checks import AnswerFormat
 
 IGNORED: Final = -100  # the label of a token that is not learnt
 _FEW_STEPS: Final = 60
@@ -123,19 +127,34 @@ def _refuse(code: str, message: str, cure: str) -> Finding:
     return Finding(code, "refuse", message, cure)
 
 
-def check_answers(answers: Sequence[str]) -> list[Finding]:
-    """Every target is the canonical JSON: mixed formats leave the loss on a floor for ever."""
-    wrong = [number for number, text in enumerate(answers, 1) if not is_canonical(text)]
-    if not wrong:
+def check_answers(
+    answers: Sequence[str], answer_format: AnswerFormat = "recommendation"
+) -> list[Finding]:
+    """One format for all: mixed ones leave the loss on a floor for ever. Recommendations are the
+    canonical JSON; where plain text is answered, none of it may be JSON.
+    """
+    is_json = answer_format == "recommendation"
+    is_right = is_canonical if is_json else _is_plain
+    wrong = [number for number, text in enumerate(answers, 1) if not is_right(text)]
+    if not wrong or (not is_json and len(wrong) == len(answers)):
         return []
     shown = ", ".join(map(str, wrong[:5])) + ("…" if len(wrong) > 5 else "")
+    what = "are not the canonical JSON" if is_json else "are JSON among plain text"
     return [
         _refuse(
             "mixed_formats",
-            f"{len(wrong)} of {len(answers)} answers are not the canonical JSON (rows {shown}).",
+            f"{len(wrong)} of {len(answers)} answers {what} (rows {shown}).",
             "Open them in Curate, repair or exclude them, and freeze the dataset again.",
         )
     ]
+
+
+def _is_plain(text: str) -> bool:
+    """Whether the text is neither a JSON object or string nor a fence around one."""
+    try:
+        return not isinstance(json.loads(text.strip().strip("`").removeprefix("json")), dict | str)
+    except ValueError:
+        return True
 
 
 def is_canonical(text: str) -> bool:

@@ -21,6 +21,7 @@ from chatbot.base_models import BaseModel, prepare, resolve
 from feedback_store.records import Dataset, Run, RunState
 from feedback_store.store import Store
 from finetune.card_lending import reclaim_card
+from finetune.checks import AnswerFormat
 from finetune.job import (
     ADAPTER_DIR,
     CHECKPOINTS_DIR,
@@ -69,6 +70,7 @@ class RunSettings:
     max_lora_rank: int = 64  # of the server that will load the adapter
     niceness: int = 10
     device: str = "auto"  # auto, cpu, cuda
+    answer_format: AnswerFormat = "recommendation"
     num_processes: int = 1  # more than one: under accelerate
     can_server_sleep: bool = False  # the memory plan may count on all of the card
     min_preferences: int | None = None  # for KTO and DPO; None is what is sensible
@@ -156,6 +158,7 @@ def _write_job(
         ),
         dataset_dir=str((data_dir / dataset.path).resolve()),
         max_lora_rank=settings.max_lora_rank,
+        answer_format=settings.answer_format,
         start_adapter=str(settings.start_adapter.resolve()) if settings.start_adapter else None,
         device=settings.device,
         can_server_sleep=settings.can_server_sleep,

@@ -61,8 +61,8 @@ def plan_preferences(setup: Setup, start_adapter: Path | None, report_to: str) -
     rows = _read_preferences(setup)
     train = [row for row in rows if row["split"] == "train"]
     held = [row for row in rows if row["split"] == "validation"]
-    better = [_better_answer(row) for row in train]
-    check_all(check_answers([text for text in better if text is not None]), figures={})
+    better = [text for row in train if (text := _better_answer(row)) is not None]
+    check_all(check_answers(better, setup.job.answer_format), figures={})
     schedule = _preference_schedule(setup, len(train))
     before = 0 if start_adapter else setup.schedule.total_steps
     return StagePlan(

@@ -80,7 +80,8 @@ def train(run_dir: Path, report: RunReport) -> dict[str, Any]:
     """All stages; returns the run's result. Raises what people must know, with a code."""
     job = read_job(run_dir)
     rows = {split: read_rows(Path(job.dataset_dir), split) for split in ("train", "validation")}
-    check_all(check_answers([row.completion for row in rows["train"]]), figures={})
+    answers = [row.completion for row in rows["train"]]
+    check_all(check_answers(answers, job.answer_format), figures={})
     from finetune.training_setup import prepare
 
     setup = prepare(job, run_dir, rows, report)

@@ -76,6 +76,15 @@ def test_mixed_formats_are_refused_before_the_night_begins(answer: str) -> None:
     assert "Curate" in finding.cure
 
 
+def test_where_plain_text_is_answered_json_among_it_is_refused_and_text_is_not() -> None:
+    plain = ["5분만 걸어요!", "12", "[웃음] 좋아요"]
+    assert check_answers(plain, "text") == []
+    assert check_answers([ANSWER, ANSWER], "text") == []
+    [finding] = check_answers([*plain, ANSWER, f"```json\n{ANSWER}\n```"], "text")
+    assert (finding.code, finding.severity) == ("mixed_formats", "refuse")
+    assert finding.message.startswith("2 of 5 answers are JSON among plain text (rows 4, 5)")
+
+
 def test_labels_that_copy_the_input_are_refused() -> None:
     row = EncodedRow(GOOD.input_ids, GOOD.input_ids, GOOD.prompt_ids)
     assert codes(check_rows([row], FACTS)) == ["prompt_in_loss"]
