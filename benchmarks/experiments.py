@@ -345,13 +345,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="*", choices=list(EXPERIENCES), help="measure only these")
     parser.add_argument("--home", type=Path, default=ROOT / "data" / "experiments")
-    parser.add_argument("--keep", action="store_true", help="train nothing twice")
+    parser.add_argument("--keep", action="store_true", help="do nothing twice")
     parser.add_argument("--write-only", action="store_true", help="no measurement, only the page")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started ends, too
     lab = Lab(arguments.home, is_kept=arguments.keep)
     kept = read_json(RESULTS) or {}
-    names = [] if arguments.write_only else arguments.only or list(EXPERIENCES)
+    missing = [name for name in EXPERIENCES if not (arguments.keep and name in kept)]
+    names = [] if arguments.write_only else arguments.only or missing
     for name in names:
         kept[name] = asdict(EXPERIENCES[name](lab))
         RESULTS.write_text(json.dumps(kept, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
