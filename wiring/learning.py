@@ -143,8 +143,12 @@ class LearningSide(LiveVersions):
     def take_up(self) -> None:
         """At the start: a training that outlived the application is followed to its end."""
         run = self.resumable()
-        if run is not None and run.state == "running":
+        if run is None or run.state != "running":
+            return
+        try:
             self.resume_retrain(actor="restart")
+        except LearningError as error:  # it trains on, and can be taken up by the button
+            logger.warning("The training goes on unwatched: %s", error)
 
     def _begin(self, recipe: Recipe, actor: str, resume_run_id: str | None = None) -> None:
         self._cancel = threading.Event()

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from feedback_store.records import Dataset, Run
@@ -132,3 +134,7 @@ def test_a_broken_off_retrain_goes_on_without_new_examples_when_the_engine_is_re
         make_side(store, is_ready=False).resume_retrain(actor="test")
     make_side(store).resume_retrain(actor="test")
     assert begun == [("test", "r1")]
+    monkeypatch.setattr(LearningSide, "resumable", lambda self: replace(run, state="running"))
+    make_side(store, is_ready=False).take_up()  # no reason to end the keeper of the engine
+    make_side(store).take_up()
+    assert begun[1:] == [("restart", "r1")]
