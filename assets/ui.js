@@ -5,6 +5,7 @@
 window.eco = (() => {
   const NEAR_END_PX = 160;
   const BUSY_MS = 8000;
+  const SERIAL_MS = 1500;
   const SETTLE_MS = 150;
 
   const read = (store, name) => {
@@ -55,6 +56,10 @@ window.eco = (() => {
   };
 
   const bind = (element, send) => {
+    // One decision after the other: a second press before the next row is there was meant for none.
+    let sentAt = 0;
+    const isWaiting = () =>
+      Date.now() - sentAt < SERIAL_MS && element.querySelector("[data-serial]") !== null;
     element.addEventListener("click", (event) => {
       const button = event.target.closest("[data-action],[data-copy]");
       if (!button || button.tagName === "FORM" || button.tagName === "SELECT") return;
@@ -62,6 +67,8 @@ window.eco = (() => {
       if (button.dataset.confirm && !window.confirm(button.dataset.confirm)) return;
       if (button.type === "submit" || button.tagName === "INPUT") return;
       event.preventDefault();
+      if (isWaiting()) return;
+      sentAt = Date.now();
       send(payload(button));
       showBusy(button);
     });
@@ -75,7 +82,7 @@ window.eco = (() => {
       const field = event.target.closest("select[data-action],input[data-action]");
       if (field) send({ ...payload(field), value: field.value, checked: field.checked });
     });
-    new MutationObserver(() => settle(element)).observe(element, {
+    new MutationObserver(() => { sentAt = 0; settle(element); }).observe(element, {
       childList: true, subtree: true, characterData: true,
     });
     settle(element);

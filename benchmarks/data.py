@@ -27,6 +27,7 @@ sys.path.insert(0, str(ROOT))  # run as a file, from anywhere
 import psutil
 
 from benchmarks.malformed import SHAPES, Malformed, make_malformed
+from chatbot.base_models import STARTER_DIR
 from chatbot.recommendation import (
     Challenge,
     Recommendation,
@@ -37,11 +38,14 @@ from chatbot.recommendation import (
 from chatbot.themes import LOCATIONS, WORK_TYPES, get_label
 from feedback_store.records import ExampleFilter
 from feedback_store.store import Store
+from finetune.checks import CheckSettings
 from finetune.dataset import freeze_dataset
 from finetune.formats import ImportProgress, ImportSettings, import_path, make_chunks
+from finetune.import_rows import RowSettings
 from finetune.repair import repair
 from finetune.set_checks import check_set
 
+ROWS = RowSettings(CheckSettings(model_dir=STARTER_DIR))
 PLOT = ROOT / "docs" / "benchmark-data.png"
 MALFORMED_SHARE = 0.2
 WORDS = [
@@ -132,8 +136,10 @@ def write_source(path: Path, num_rows: int) -> None:
 
 
 def measure_checks(path: Path) -> dict[str, float]:
-    """Reading, mapping, repairing and checking on all cores, without the store."""
-    settings = ImportSettings(num_workers=os.cpu_count() or 1)
+    """Reading, mapping, repairing and checking on all cores, without the store; every check that
+    the application does, the length on the base model's own tokenizer among them.
+    """
+    settings = ImportSettings(ROWS)
     chunks = make_chunks(path, settings, settings.num_workers)
     next(chunks)  # starting the workers is no part of the rate
     started = time.perf_counter()
@@ -150,7 +156,7 @@ def measure_import(path: Path, data_dir: Path) -> tuple[dict[str, float], Watch]
     """The whole file into the store, then near-duplicates and the other checks of the set."""
     with Store.open(data_dir) as store, Watch() as watch:
         started = time.perf_counter()
-        settings = ImportSettings(check_set=False)  # measured by itself below
+        settings = ImportSettings(ROWS, check_set=False)  # the set is measured by itself below
         result = import_path(store, path, settings, on_progress=watch.on_progress)
         import_s = time.perf_counter() - started
         report = check_set(store)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal
 
 from chatbot.recommendation import Recommendation, RecommendationError, canonical, from_dict
 from feedback_store.consents import CONSENT_WITHDRAWN
+from feedback_store.errors import StoreError
 from feedback_store.records import (
     Conversation,
     Example,
@@ -238,6 +239,54 @@ def accept_examples(
             good.append(example.example_id)
     changed = store.decide_examples(good, state="accepted", decided_by=curator) if good else 0
     return Decision(changed, tuple(refused))
+
+
+def would_accept(
+    example: Example, settings: CheckSettings = DEFAULT_CHECKS
+) -> Literal["as_it_is", "fixed", "refused"]:
+    """What accept_shown() would make of the example."""
+    fix = find_suggestion(example, settings)
+    shown = replace(example, completion=fix.completion) if fix else example
+    if example.purpose == "train":
+        errors = (flag.severity == "error" for flag in check_example(shown, settings))
+        if any(errors):
+            return "refused"
+    return "fixed" if fix else "as_it_is"
+
+
+def find_suggestion(example: Example, settings: CheckSettings = DEFAULT_CHECKS) -> Fix | None:
+    """What can be put right without a person; a regression case stays as bad as it was."""
+    if example.purpose != "train":
+        return None
+    return suggest_fix(example, answer_format=settings.answer_format)
+
+
+def accept_shown(
+    store: Store,
+    example_ids: Iterable[int],
+    *,
+    curator: str,
+    settings: CheckSettings = DEFAULT_CHECKS,
+) -> Decision:
+    """Accept each as the screen shows it: with its certain repairs where there are any."""
+    plain, refused, num_fixed = [], [], 0
+    for example in _get_examples(store, example_ids):
+        fix = find_suggestion(example, settings)
+        if fix is None:
+            plain.append(example.example_id)
+            continue
+        try:
+            text = fix.completion
+            fix_example(store, example.example_id, text, curator=curator, settings=settings)
+            num_fixed += 1
+        except (CurateError, StoreError) as error:
+            if error.code not in ("duplicate_example", "refused_text") and not isinstance(
+                error, CurateError
+            ):
+                raise
+            refused.append((example.example_id, str(error)))
+    done = accept_examples(store, plain, curator=curator, settings=settings)
+    return Decision(done.num_changed + num_fixed, (*refused, *done.refused))
 
 
 def exclude_examples(store: Store, example_ids: Iterable[int], *, curator: str) -> Decision:

@@ -50,6 +50,7 @@ _PERSONAL: Final = {
 _DIGIT: Final = re.compile(r"[\d①-⑳⓪]")
 _TOWN: Final = re.compile(r"[시군구]\s|\d동\s?\d")
 _MIN_DIGITS: Final = 8  # of the shortest phone number
+_CLOSE_DIGITS: Final = re.compile(r"[\d①-⑳⓪](?:[^\d①-⑳⓪]{0,3}[\d①-⑳⓪]){7}")
 
 # Whole words where a stem is harmless ("시발점" is a starting point); letters may be spread out.
 _ABUSE: Final = re.compile(
@@ -129,7 +130,9 @@ def may_be_personal(text: str) -> bool:
     if "@" in text or "＠" in text:
         return True
     num_digits = len(_DIGIT.findall(text))
-    return num_digits >= _MIN_DIGITS or (num_digits > 0 and _TOWN.search(text) is not None)
+    if num_digits >= _MIN_DIGITS and (_CLOSE_DIGITS.search(text) or _INVISIBLE.search(text)):
+        return True
+    return num_digits > 0 and _TOWN.search(text) is not None
 
 
 def find_personal(text: str) -> tuple[str, str] | None:

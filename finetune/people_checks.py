@@ -8,6 +8,7 @@ much was accepted before.
 from __future__ import annotations
 
 import json
+import string
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,8 +18,9 @@ from typing import Final
 
 from feedback_store.records import Example, ExampleFilter
 from feedback_store.store import Store
-from finetune.category_fit import catalog_texts
+from finetune.category_fit import catalog_texts, theme_texts
 from finetune.flags import Flag, quote
+from finetune.hygiene import normalize
 
 PEOPLE_FLAGS: Final = frozenset({"burst", "repeated_phrase"})
 BURST_ROWS: Final = 10
@@ -28,9 +30,12 @@ MIN_ROWS_OF_MANY: Final = 5  # of several people: corrections that happen to agr
 MIN_ECHOES: Final = 10  # liked answers that only repeat what the person had typed
 PHRASE_WORDS: Final = (2, 3)
 MIN_PHRASE_CHARS: Final = 6
-MIN_WORD_CHARS: Final = 4  # of a single word that nobody else uses, such as a name
-MIN_ROWS_OF_WORD: Final = 10  # in corrections: single words meet by chance more often
+STEM_CHARS: Final = 4  # of a single word that nobody else uses, such as a name: endings change
+MIN_ROWS_OF_WORD: Final = 5  # in corrections of one person: single words meet more often
+MIN_ROWS_OF_WORD_OF_MANY: Final = 10
 MAX_PHRASES: Final = 200  # looked up in what was imported
+
+_PUNCTUATION: Final = string.punctuation + "…·“”‘’「」『』~、。"
 
 PeopleFlags = dict[int, tuple[Flag, ...]]
 
@@ -45,9 +50,11 @@ class _Phrase:
 
     def is_suspect(self, phrase: str) -> bool:
         """Whether so many rows share it that a person should look."""
-        enough = MIN_ROWS if len(self.people) == 1 else MIN_ROWS_OF_MANY
+        is_one = len(self.people) == 1
         if " " not in phrase:
-            return len(self.corrections) >= MIN_ROWS_OF_WORD
+            enough = MIN_ROWS_OF_WORD if is_one else MIN_ROWS_OF_WORD_OF_MANY
+            return len(self.corrections) >= enough
+        enough = MIN_ROWS if is_one else MIN_ROWS_OF_MANY
         return len(self.corrections) >= enough or len(self.echoes) >= MIN_ECHOES
 
 
@@ -64,14 +71,17 @@ def _readable(completion: str) -> str:
 
 
 def _phrases(text: str) -> set[str]:
+    """Runs of two and three words, and the stems of long words: what can be planted in any
+    sentence, whatever stands around it.
+    """
     found: set[str] = set()
-    for line in text.splitlines():
-        words = line.split()
-        found.update(word for word in words if len(word) >= MIN_WORD_CHARS)
+    for line in normalize(text).casefold().splitlines():
+        words = [word for word in (part.strip(_PUNCTUATION) for part in line.split()) if word]
+        found.update(word[:STEM_CHARS] for word in words if len(word) >= STEM_CHARS)
         for size in PHRASE_WORDS:
             runs = (" ".join(words[at : at + size]) for at in range(len(words) - size + 1))
             found.update(run for run in runs if len(run) >= MIN_PHRASE_CHARS)
-    return found
+    return {phrase for phrase in found if not phrase[0].isdigit()}
 
 
 def _said_by_the_model(store: Store) -> set[str]:
@@ -85,13 +95,15 @@ def _said_by_the_model(store: Store) -> set[str]:
 
 
 @cache
-def _catalog_phrases() -> frozenset[str]:
-    return frozenset(phrase for _, text in catalog_texts() for phrase in _phrases(text))
+def _known_phrases() -> frozenset[str]:
+    """What everybody writes: the words of the catalogue and of the themes."""
+    known = [*catalog_texts(), *theme_texts()]
+    return frozenset(phrase for _, text in known for phrase in _phrases(text))
 
 
 def _collect_phrases(example: Example, found: defaultdict[str, _Phrase]) -> None:
     """What the person wrote that the model had not; of a liked answer, what they had typed."""
-    said = _phrases(_readable(example.completion)) - _catalog_phrases()
+    said = _phrases(_readable(example.completion)) - _known_phrases()
     if example.rejected:
         brought = said - _phrases(_readable(example.rejected))
     else:

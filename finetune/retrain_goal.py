@@ -11,7 +11,8 @@ from feedback_store.store import Store
 
 # A gate of some hundred questions does not see what fewer new rows teach.
 MIN_NEW: Final = 20
-MIN_NEW_SHARE: Final = 0.10  # of what the last version learned
+MIN_NEW_SHARE: Final = 0.10  # of what the last training learned
+_NUM_RUNS: Final = 20  # looked at for the last one that went to its end
 
 
 @dataclass(frozen=True)
@@ -32,14 +33,11 @@ class RetrainGoal:
 
 def find_goal(store: Store, min_examples: int) -> RetrainGoal:
     """Where the next retrain stands; min_examples is what the very first one needs."""
-    adapters = store.list_adapters()
-    learned = (
-        store.get_dataset(adapters[0].dataset_id) if adapters and adapters[0].dataset_id else None
-    )
+    trained = next((run for run in store.list_runs(_NUM_RUNS) if run.state == "done"), None)
+    learned = store.get_dataset(trained.dataset_id) if trained else None
     if learned is None:
-        return RetrainGoal(
-            store.count_examples(ExampleFilter(state="accepted")), min_examples, True
-        )
+        num_accepted = store.count_examples(ExampleFilter(state="accepted"))
+        return RetrainGoal(num_accepted, min_examples, is_first=True)
     need = max(MIN_NEW, math.ceil(MIN_NEW_SHARE * (learned.num_train + learned.num_validation)))
     num_new = store.count_accepted_since(learned.created_at, limit=need)
     return RetrainGoal(num_new, need, is_first=False)

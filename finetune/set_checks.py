@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +36,7 @@ MAX_TEMPLATE_SHARE: Final = 0.30
 MAX_IMBALANCE: Final = 5.0  # largest category over smallest
 MIN_PARROT_CHARS: Final = 20  # "네, 좋아요" may answer many questions
 _OPENING_CHARS: Final = 15
+_MAX_OPENINGS: Final = 200_000
 _WRITERS: Final = 16  # threads, so that the store's commits are shared
 _SHARE: Final = DatasetSettings().validation_share
 NUM_CELLS: Final = len(LOCATIONS) * len(WORK_TYPES) * len(CATEGORIES)
@@ -52,7 +55,8 @@ class SetReport:
     row_flags: dict[int, Flag] = field(default_factory=dict)
     people_flags: PeopleFlags = field(default_factory=dict)
     num_by_category: dict[str, int] = field(default_factory=dict)
-    num_by_cell: dict[tuple[str, str], int] = field(default_factory=dict)  # location, work type
+    # (location, work type, category) → examples; "" where the example does not name it
+    num_by_cell: dict[tuple[str, str, str], int] = field(default_factory=dict)
     formats: dict[str, int] = field(default_factory=dict)  # shape the answers came in → examples
 
 
@@ -61,12 +65,12 @@ class _Survey:
 
     def __init__(self, settings: CheckSettings) -> None:
         self.is_recommendation = settings.answer_format == "recommendation"
-        self.ids: list[int] = []
-        self.prompts: list[int] = []
-        self.answers: list[int] = []
-        self.is_held: list[bool] = []
-        self.is_short: list[bool] = []
-        self.is_accepted: list[bool] = []
+        self.ids = array("q")
+        self.prompts = array("q")
+        self.answers = array("q")
+        self.is_held = bytearray()
+        self.is_short = bytearray()
+        self.is_accepted = bytearray()
         self.categories: list[str] = []
         self.book = SignatureBook()
         self.formats: Counter[str] = Counter()
@@ -83,9 +87,11 @@ class _Survey:
         self.is_held.append(is_validation(example.conversation_id, _SHARE))
         self.is_short.append(len(text) < MIN_PARROT_CHARS)
         self.is_accepted.append(example.state == "accepted")
-        self.categories.append(example.category)
+        self.categories.append(sys.intern(example.category))
         self.book.add(text)
-        self.openings["".join(text.split())[:_OPENING_CHARS]] += 1
+        self.openings["".join(text[: 2 * _OPENING_CHARS].split())[:_OPENING_CHARS]] += 1
+        if len(self.openings) > _MAX_OPENINGS:  # what a third share begins with comes often
+            self.openings = Counter(dict(self.openings.most_common(_MAX_OPENINGS // 2)))
         self.cells[example.location, example.work_type, example.category] += 1
 
     def _readable(self, example: Example) -> str:
@@ -131,7 +137,7 @@ def _check_formats(survey: _Survey) -> Iterator[Flag]:
         yield Flag("mixed_formats", "error", evidence, fix, params)
     else:
         fix = "Nothing to do: every answer was brought into the one format."
-        yield Flag("mixed_formats", "info", parts, fix)
+        yield Flag("mixed_formats", "info", parts, fix, {"num": 0, "total": total})
 
 
 def _check_size(survey: _Survey) -> Iterator[Flag]:
@@ -266,16 +272,9 @@ def check_examples(
         flags=tuple(sorted(flags, key=lambda flag: order[flag.severity])),
         row_flags=row_flags,
         num_by_category=dict(Counter(filter(None, survey.categories))),
-        num_by_cell=_count_places(survey),
+        num_by_cell=dict(survey.cells),
         formats=dict(survey.formats.most_common()),
     )
-
-
-def _count_places(survey: _Survey) -> dict[tuple[str, str], int]:
-    counts: Counter[tuple[str, str]] = Counter()
-    for (location, work_type, _), number in survey.cells.items():
-        counts[location, work_type] += number
-    return dict(counts)
 
 
 def check_set(store: Store, settings: CheckSettings = DEFAULT_CHECKS) -> SetReport:

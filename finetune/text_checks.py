@@ -33,6 +33,9 @@ _ESCAPED = re.compile(r"\\+[nrt\"]|[\r\n\t]")
 _LOOP = re.compile(r"(.{2,24}?)\1{3,}|(\S)\2{6,}", re.DOTALL)
 _SENTENCE_END = re.compile(r"[.!?]\s*")
 _HANGUL_RUN = re.compile(r"[가-힣]+")
+_LONG_HANGUL_RUN = re.compile(
+    rf"[가-힣]{{{int(MAX_MEAN_HANGUL_RUN) + 1},}}"
+)  # needed for a mean above
 _LATIN = re.compile(r"[A-Za-z]")
 _LATIN_WORD = re.compile(r"[A-Za-z][A-Za-z0-9'’]*")
 # Letters that neither Korean nor English uses, lone jamo, and the replacement character.
@@ -150,6 +153,8 @@ def find_foreign(texts: tuple[str, ...], lang: str) -> str | None:
 
 def find_missing_spaces(texts: tuple[str, ...]) -> str | None:
     """Korean run together: "힐링할수있는시는건강!"."""
+    if not _LONG_HANGUL_RUN.search(" ".join(texts)):
+        return None
     for text in texts:
         runs = [len(run) for run in _HANGUL_RUN.findall(text)]
         if not runs:

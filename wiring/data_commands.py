@@ -46,7 +46,9 @@ def add_import(parser: ArgumentParser) -> None:
 
 
 def run_import(context: Context, arguments: Namespace) -> int:
-    """Read examples of any known format; every row ends as an example or in a rejects file."""
+    """Read examples of any known format; every row ends as an example or in a rejects file. Exit
+    code 1 when no row was any.
+    """
     checks = make_checks(_with_answer_format(context, arguments))
     columns = read_columns(arguments.columns) if arguments.columns else None
     settings = ImportSettings(RowSettings(checks=checks, columns=columns))
@@ -60,9 +62,11 @@ def run_import(context: Context, arguments: Namespace) -> int:
         f"{num_accepted} accepted."
     ]
     lines += [f"{f.severity}: {f.name}: {f.evidence}. {f.fix}" for f in result.set_flags]
+    if "unknown_columns" in result.reasons and columns is None:
+        lines.append("Say which column holds what: --columns prompt=COLUMN completion=COLUMN.")
     value = asdict(result) | {"num_accepted": num_accepted}
     say_result(context, arguments, value, "\n".join(lines))
-    return EXIT_OK
+    return EXIT_OK if result.num_new or result.num_known else EXIT_FAILED
 
 
 def _with_answer_format(context: Context, arguments: Namespace) -> Settings:

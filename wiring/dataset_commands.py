@@ -89,8 +89,10 @@ def _tell_report(report: SetReport) -> Iterator[str]:
     if report.num_by_category:
         counts = sorted(report.num_by_category.items())
         yield "by category: " + ", ".join(f"{code} {number}" for code, number in counts)
-    yield f"{len(report.row_flags)} examples are copies of others or belong to other questions; "
-    yield f"{len(report.people_flags)} show signs of poisoning. They are flagged in Curate."
+    yield (
+        f"{len(report.row_flags)} examples are copies of others or belong to other questions, "
+        f"{len(report.people_flags)} show signs of poisoning; they are flagged in Curate."
+    )
 
 
 def add_dataset_diff(parser: ArgumentParser) -> None:

@@ -103,6 +103,10 @@ class LearningSide(LiveVersions):
             found.append(Blocker("already_running", "A retrain is running already."))
         return found
 
+    def min_examples(self) -> int:
+        """How many accepted examples the first retrain needs."""
+        return self._settings.min_examples
+
     def is_running(self) -> bool:
         """Whether a retrain runs now."""
         return self._thread is not None and self._thread.is_alive()

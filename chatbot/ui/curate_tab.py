@@ -9,36 +9,40 @@ import gradio as gr
 
 from chatbot.recommendation import RecommendationError, canonical
 from chatbot.ui.blocks import SHORT, event_data, html_part, tell
+from chatbot.ui.curate_bulk import BulkPlan, Deed, make_plan, render_bulk
 from chatbot.ui.curate_view import (
     QueueCounts,
     QueueFilter,
     QueueView,
     read_answer,
-    render_bulk,
     render_counts,
     render_filter,
     render_queue,
 )
+from chatbot.ui.datasets_panel import DatasetsPanel
 from chatbot.ui.feedback_view import read_fields
 from chatbot.ui.i18n import t, translate_error
 from chatbot.ui.import_panel import ImportPanel
 from chatbot.ui.parts import Parts
 from chatbot.ui.people import Person, needs, require_curator
+from chatbot.ui.set_panel import SetPanel
+from chatbot.ui.token_strip import render_tokens
 from feedback_store.errors import StoreError
 from feedback_store.records import Example, ExampleFilter
 from finetune.curate import (
     CurateError,
     Decision,
-    accept_examples,
+    accept_shown,
     exclude_examples,
+    find_suggestion,
     fix_example,
-    suggest_fix,
     undo_decision,
 )
+from finetune.retrain_goal import find_goal
 
 NO_FILTER: Final = QueueFilter()
 MAX_UNDO: Final = 50
-MAX_BULK: Final = 2000  # examples decided on at once
+MAX_FILTER: Final = 200  # characters of one filter
 
 
 @dataclass(frozen=True)
@@ -49,8 +53,17 @@ class Queue:
     example_id: int | None = None
     skipped: tuple[int, ...] = ()
     decided: tuple[tuple[int, ...], ...] = ()  # for undo, the last one at the end
+    seen: tuple[str, str] | None = None  # state and answer of the row as it was shown
     is_fixing: bool = False
+    twin_id: int | None = None
+    shows_tokens: bool = False
+    is_bulk_open: bool = False
+    plan: BulkPlan | None = None
     message: str = ""
+
+    def leave_row(self) -> Queue:
+        """On to whatever comes next."""
+        return replace(self, example_id=None, seen=None, is_fixing=False, twin_id=None, plan=None)
 
 
 class CurateTab:
@@ -69,6 +82,10 @@ class CurateTab:
             self.bulk = html_part("curate-bulk")
             self.imports = ImportPanel(self.parts)
             self.imports.build()
+            self.set = SetPanel(self.parts)
+            self.set.build()
+            self.datasets = DatasetsPanel(self.parts)
+            self.datasets.build()
         outputs = [self.counts, self.filter, self.queue, self.bulk, self.state]
         for part in (self.filter, self.queue, self.bulk):
             part.act(
@@ -79,11 +96,15 @@ class CurateTab:
                 **SHORT,
             )
         self.imports.wire(self.on_select, [self.state], outputs)
+        self.set.wire(self.on_select, [self.state], outputs)
         self.outputs = outputs
 
     def wire_select(self, tab: gr.Tab) -> None:
         """Fetch new feedback and show the queue whenever the tab is opened."""
         tab.select(self.on_select, inputs=[self.state], outputs=self.outputs, **SHORT)
+        for part in (self.set, self.datasets):
+            shown = [part.view, part.state]
+            tab.select(part.on_show, inputs=[part.state], outputs=shown, **SHORT)
 
     # ---- events
 
@@ -114,13 +135,25 @@ class CurateTab:
             case "next":
                 return self._skip(state, person)
             case "undo":
-                return self._undo(state)
+                return self._undo(state, person)
             case "fix":
                 return replace(state, is_fixing=True)
             case "cancel":
                 return replace(state, is_fixing=False)
-            case "bulk-accept" | "bulk-exclude":
-                return self._decide_all(str(data["action"]), state, person)
+            case "tokens":
+                return replace(state, shows_tokens=not state.shows_tokens)
+            case "compare":
+                return replace(state, twin_id=_read_id(data.get("other"), state.twin_id))
+            case "bulk-accept":
+                return self._plan("accept", state, person)
+            case "bulk-exclude":
+                return self._plan("exclude", state, person)
+            case "fold":
+                return replace(state, is_bulk_open=not state.is_bulk_open, plan=None)
+            case "bulk-cancel":
+                return replace(state, plan=None)
+            case "bulk-go":
+                return self._decide_all(state, person)
         return self._decide(data, state, person)
 
     def _filter(self, data: dict[str, Any], state: Queue, person: Person) -> Queue:
@@ -128,65 +161,82 @@ class CurateTab:
         if name not in {field.name for field in fields(QueueFilter)}:
             return state
         self._release(state, person)
-        chosen = replace(state.filter, **{name: str(data.get("value", ""))})
-        return replace(state, filter=chosen, example_id=None, skipped=(), is_fixing=False)
+        chosen = replace(state.filter, **{name: str(data.get("value", ""))[:MAX_FILTER]})
+        return replace(state.leave_row(), filter=chosen, skipped=())
 
     def _skip(self, state: Queue, person: Person) -> Queue:
         if state.example_id is None:
             return state
         self._release(state, person)
-        skipped = (*state.skipped, state.example_id)
-        return replace(state, skipped=skipped, example_id=None, is_fixing=False)
+        return replace(state.leave_row(), skipped=(*state.skipped, state.example_id))
 
-    def _undo(self, state: Queue) -> Queue:
+    def _undo(self, state: Queue, person: Person) -> Queue:
         if not state.decided:
             return state
         last = state.decided[-1]
-        undo_decision(self.parts.store, last)
-        return replace(state, decided=state.decided[:-1], example_id=last[0], is_fixing=False)
+        undone = undo_decision(self.parts.store, last, curator=person.person_id)
+        state = replace(state.leave_row(), decided=state.decided[:-1], example_id=last[0])
+        if undone.num_changed < len(last):
+            return replace(state, message=t(person.lang, "error_changed"))
+        return state
 
     def _decide(self, data: dict[str, Any], state: Queue, person: Person) -> Queue:
-        if state.example_id is None:
+        action = data.get("action")
+        if state.example_id is None or action not in ("accept", "exclude", "save"):
             return state
         ids = (state.example_id,)
+        self._make_sure(state, person)
         done = Decision(1)
-        match data.get("action"):
-            case "accept":
-                done = self._accept(ids[0], person)
-            case "exclude":
-                exclude_examples(self.parts.store, ids, curator=person.person_id)
-            case "save":
-                form = data.get("form") or {}
-                text = read_answer(form) or canonical(read_fields(form))
-                fix_example(self.parts.store, ids[0], text, curator=person.person_id)
-            case _:
-                return state
+        if action == "accept":
+            done = accept_shown(
+                self.parts.store, ids, curator=person.person_id, settings=self.parts.checks
+            )
+        elif action == "exclude":
+            done = exclude_examples(self.parts.store, ids, curator=person.person_id)
+        else:
+            self._save(data.get("form") or {}, ids[0], person)
         if done.refused:
             return replace(state, message=done.refused[0][1])
-        decided = (*state.decided, ids)[-MAX_UNDO:]
-        return replace(state, decided=decided, example_id=None, is_fixing=False)
+        decided = (*state.decided, ids)[-MAX_UNDO:] if done.num_changed else state.decided
+        return replace(state.leave_row(), decided=decided)
 
-    def _accept(self, example_id: int, person: Person) -> Decision:
-        """Accept what stands on the screen: the suggestion where there is one."""
-        store = self.parts.store
-        example = store.get_example(example_id)
-        fix = suggest_fix(example) if example else None
-        if fix:
-            fix_example(store, example_id, fix.completion, curator=person.person_id)
-            return Decision(1)
-        return accept_examples(store, [example_id], curator=person.person_id)
+    def _make_sure(self, state: Queue, person: Person) -> None:
+        """Nobody decides on a row that another curator holds or has decided on meanwhile."""
+        assert state.example_id is not None
+        example = self.parts.store.hold_example(state.example_id, curator=person.person_id)
+        if example is None or (example.state, example.completion) != state.seen:
+            raise CurateError("changed", "Somebody else has just decided on this example.")
 
-    def _decide_all(self, action: str, state: Queue, person: Person) -> Queue:
-        store = self.parts.store
-        found = store.find_examples(_to_filter(state.filter), limit=MAX_BULK).items
-        ids = tuple(example.example_id for example in found)
-        decide = accept_examples if action == "bulk-accept" else exclude_examples
-        done = decide(store, ids, curator=person.person_id)
+    def _save(self, form: dict[str, Any], example_id: int, person: Person) -> None:
+        text = read_answer(form) or canonical(read_fields(form))
+        fix_example(
+            self.parts.store,
+            example_id,
+            text,
+            curator=person.person_id,
+            settings=self.parts.checks,
+        )
+
+    def _plan(self, deed: Deed, state: Queue, person: Person) -> Queue:
+        store, wanted = self.parts.store, _to_filter(state.filter)
+        return replace(
+            state, plan=make_plan(store, deed, wanted, person.person_id, self.parts.checks)
+        )
+
+    def _decide_all(self, state: Queue, person: Person) -> Queue:
+        plan = state.plan
+        if plan is None:
+            return state
+        store, ids, curator = self.parts.store, plan.example_ids, person.person_id
+        if plan.deed == "accept":
+            done = accept_shown(store, ids, curator=curator, settings=self.parts.checks)
+        else:
+            done = exclude_examples(store, ids, curator=curator)
         refused = {example_id for example_id, _ in done.refused}
         changed = tuple(example_id for example_id in ids if example_id not in refused)
         tell(person.lang, t(person.lang, "bulk_done", num=done.num_changed, left=len(refused)))
-        decided = (*state.decided, changed) if changed else state.decided
-        return replace(state, decided=decided, example_id=None, is_fixing=False)
+        decided = (*state.decided, changed)[-MAX_UNDO:] if changed else state.decided
+        return replace(state.leave_row(), decided=decided)
 
     def _release(self, state: Queue, person: Person) -> None:
         if state.example_id is not None:
@@ -196,37 +246,55 @@ class CurateTab:
 
     def _show(self, state: Queue, person: Person) -> tuple[Any, ...]:
         example = self._current(state, person)
+        if state.example_id is not None and (
+            example is None or example.example_id != state.example_id
+        ):
+            state = replace(state.leave_row(), message=t(person.lang, "error_changed"))
         state = replace(state, example_id=example.example_id if example else None)
+        if example:
+            state = replace(state, seen=(example.state, example.completion))
         counts = self._count(state.filter)
-        view = QueueView(
+        return (
+            render_counts(counts, person.lang),
+            render_filter(state.filter, counts.flags, person.lang),
+            render_queue(self._view(state, example, counts, person)),
+            render_bulk(counts.matching, state.plan, person.lang, is_open=state.is_bulk_open),
+            state,
+        )
+
+    def _view(
+        self, state: Queue, example: Example | None, counts: QueueCounts, person: Person
+    ) -> QueueView:
+        fix = find_suggestion(example, self.parts.checks) if example else None
+        tokens = ""
+        if state.shows_tokens and example and not state.is_fixing:
+            text = fix.completion if fix else example.completion
+            tokens = render_tokens(example, text, self.parts.checks, person.lang)
+        return QueueView(
             lang=person.lang,
             counts=counts,
             filter=state.filter,
             example=example,
             feedback=self._feedback(example),
-            suggestion=self._suggestion(example),
+            suggestion=fix.completion if fix else None,
             is_fixing=state.is_fixing,
             message=state.message,
             can_undo=bool(state.decided),
-        )
-        return (
-            render_counts(counts, person.lang),
-            render_filter(state.filter, counts.flags, person.lang),
-            render_queue(view),
-            render_bulk(counts, person.lang),
-            state,
+            twin=self.parts.store.get_example(state.twin_id) if state.twin_id else None,
+            tokens=tokens,
         )
 
     def _current(self, state: Queue, person: Person) -> Example | None:
-        store = self.parts.store
+        """The row that is shown, held for this curator; else the next one that nobody holds."""
+        store, curator = self.parts.store, person.person_id
         if state.example_id is not None:
-            example = store.get_example(state.example_id)
+            example = store.hold_example(state.example_id, curator=curator)
             if example:
                 return example
         wanted = _to_filter(state.filter)
-        found = store.claim_example(wanted, curator=person.person_id, skip=state.skipped)
+        found = store.claim_example(wanted, curator=curator, skip=state.skipped)
         if found is None and state.skipped:  # once round: what was skipped comes again
-            return store.claim_example(wanted, curator=person.person_id)
+            return store.claim_example(wanted, curator=curator)
         return found
 
     def _feedback(self, example: Example | None) -> Any:
@@ -234,21 +302,16 @@ class CurateTab:
             return None
         return self.parts.store.get_feedback(example.turn_id, example.person_id)
 
-    def _suggestion(self, example: Example | None) -> str | None:
-        fix = suggest_fix(example) if example else None
-        return fix.completion if fix else None
-
     def _count(self, chosen: QueueFilter) -> QueueCounts:
         store = self.parts.store
         wanted = _to_filter(chosen)
         everything = ExampleFilter(purpose=wanted.purpose)
         states = store.count_examples_by("state", everything)
-        blockers = self.parts.learning.blockers()
         return QueueCounts(
             pending=states.get("pending", 0),
             accepted=states.get("accepted", 0),
             excluded=states.get("excluded", 0),
-            need=next((b.need for b in blockers if b.code == "too_few_examples"), 0),
+            goal=find_goal(store, self.parts.learning.min_examples()),
             matching=store.count_examples(wanted),
             flags=store.count_examples_by("flag", replace(everything, state=wanted.state)),
         )
@@ -259,3 +322,10 @@ def _to_filter(chosen: QueueFilter) -> ExampleFilter:
         field.name: getattr(chosen, field.name) or None for field in fields(chosen)
     }
     return ExampleFilter(**picked)
+
+
+def _read_id(value: Any, shown: int | None) -> int | None:
+    """The example to compare with; pressing again puts it away."""
+    text = str(value)
+    wanted = int(text) if text.isascii() and text.isdigit() and len(text) < 18 else None
+    return None if wanted == shown else wanted

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from html import escape
 from typing import Any, Final
 
 from chatbot.recommendation import RecommendationError, parse
 from chatbot.themes import FIELDS
 from chatbot.ui.cards import option_label, render_info
+from chatbot.ui.curate_flags import flag_label, render_flags
 from chatbot.ui.diff_view import mark_differences, to_readable
 from chatbot.ui.feedback_view import render_fields
-from chatbot.ui.i18n import TEXTS, t
+from chatbot.ui.i18n import t
 from chatbot.ui.icons import icon
 from feedback_store.records import Example, Feedback
+from finetune.retrain_goal import RetrainGoal
 
-_SEVERITIES: Final = {"error": "bad", "warning": "warn", "info": ""}
-_KEYS: Final = {"accept": "a", "fix": "f", "exclude": "x", "next": "n", "undo": "u"}
+NO_GOAL: Final = RetrainGoal(0, 0, is_first=True)
+
+_KEYS: Final = {"accept": "a", "fix": "f", "exclude": "x", "next": "n", "undo": "u", "tokens": "t"}
 _ICONS: Final = {
     "accept": "check", "fix": "edit", "exclude": "close", "next": "next", "undo": "back",
+    "tokens": "tokens",
 }  # fmt: skip
 
 
@@ -34,16 +38,18 @@ class QueueFilter:
     location: str = ""
     work_type: str = ""
     flag: str = ""
+    query: str = ""
+    person_id: str = ""
 
 
 @dataclass(frozen=True)
 class QueueCounts:
-    """How far the queue is; need is how many accepted examples a retrain wants."""
+    """How far the queue is, and what the next retrain still wants."""
 
     pending: int = 0
     accepted: int = 0
     excluded: int = 0
-    need: int = 0
+    goal: RetrainGoal = NO_GOAL
     matching: int = 0
     flags: Mapping[str, int] = field(default_factory=dict)
 
@@ -61,11 +67,8 @@ class QueueView:
     is_fixing: bool = False
     message: str = ""
     can_undo: bool = False
-
-
-def flag_label(name: str, lang: str) -> str:
-    """The name of a flag for people."""
-    return TEXTS[lang].get(f"flag_{name}", name.replace("_", " "))
+    twin: Example | None = None  # a second example to compare with
+    tokens: str = ""  # the strip of tokens, where it is asked for
 
 
 # ---- counts and filter
@@ -82,12 +85,14 @@ def render_counts(counts: QueueCounts, lang: str) -> str:
             ("excluded", counts.excluded),
         )
     )
-    missing = max(0, counts.need - counts.accepted)
-    share = min(1.0, counts.accepted / counts.need) if counts.need else 1.0
-    goal = t(lang, "goal_missing", num=missing) if missing else t(lang, "goal_reached")
+    goal = counts.goal
+    share = min(1.0, goal.num_new / goal.need) if goal.need else 1.0
+    when = "first" if goal.is_first else "again"
+    key = f"goal_missing_{when}" if goal.missing else f"goal_reached_{when}"
+    sentence = t(lang, key, num=goal.missing, new=goal.num_new)
     return (
         f'<div class="eco-figures">{figures}<div class="eco-goal">'
-        f'<span id="curate-goal">{goal}</span><progress class="eco-progress" max="1" '
+        f'<span id="curate-goal">{sentence}</span><progress class="eco-progress" max="1" '
         f'value="{share:.3f}" aria-labelledby="curate-goal"></progress></div></div>'
     )
 
@@ -125,10 +130,24 @@ def render_filter(chosen: QueueFilter, flags: Mapping[str, int], lang: str) -> s
         "flag": [every, *((n, f"{flag_label(n, lang)} ({flags.get(n, 0)})") for n in names)],
     }
     selects = "".join(
-        _render_select(f.name, getattr(chosen, f.name), options[f.name], lang)
-        for f in fields(chosen)
+        _render_select(name, getattr(chosen, name), options[name], lang) for name in options
     )
-    return f'<div class="eco-filter" role="group" aria-label="{t(lang, "filter")}">{selects}</div>'
+    search = (
+        f'<label class="eco-select"><span>{t(lang, "filter_query")}</span>'
+        f'<input type="search" id="curate-filter-query" name="query" data-action="filter" '
+        f'data-name="query" value="{escape(chosen.query)}"></label>'
+    )
+    person = ""
+    if chosen.person_id:
+        person = (
+            '<button type="button" class="eco-button eco-only" id="curate-only-person" '
+            f'data-action="filter" data-name="person_id" data-value="">{icon("close")}'
+            f"<span>{t(lang, 'filter_person')}</span></button>"
+        )
+    label = t(lang, "filter")
+    return (
+        f'<div class="eco-filter" role="group" aria-label="{label}">{selects}{search}{person}</div>'
+    )
 
 
 # ---- the row
@@ -150,9 +169,10 @@ def render_queue(view: QueueView) -> str:
         body = _render_answers(view, view.example) + _render_buttons(view)
     return (
         f'<section class="eco-queue" id="curate-row" data-example="{view.example.example_id}" '
-        f'aria-label="{t(view.lang, "queue_label")}">'
+        f'data-serial aria-label="{t(view.lang, "queue_label")}">'
         f"{_render_origin(view, view.example)}{_render_prompt(view.example, view.lang)}{notice}"
-        f"{_render_flags(view, view.example)}{body}</section>"
+        f"{render_flags(view.example, view.lang, has_suggestion=view.suggestion is not None)}"
+        f"{_render_twin(view, view.example)}{body}{view.tokens}</section>"
     )
 
 
@@ -210,21 +230,6 @@ def _render_prompt(example: Example, lang: str) -> str:
     )
 
 
-def _render_flags(view: QueueView, example: Example) -> str:
-    if not example.flags:
-        return ""
-    items = []
-    for flag in example.flags:
-        name, severity = str(flag["name"]), str(flag["severity"])
-        kind = _SEVERITIES.get(severity, "")
-        fix = TEXTS[view.lang].get(f"flagfix_{name}", str(flag["fix"]))
-        items.append(
-            f'<li><span class="eco-tag eco-tag-{kind}">{escape(flag_label(name, view.lang))}</span>'
-            f"<span><q>{escape(str(flag['evidence']))}</q> {escape(fix)}</span></li>"
-        )
-    return f'<ul class="eco-flags" aria-label="{t(view.lang, "flags")}">{"".join(items)}</ul>'
-
-
 def _render_answers(view: QueueView, example: Example) -> str:
     lang = view.lang
     proposed = to_readable(view.suggestion or example.completion)
@@ -245,6 +250,24 @@ def _render_answers(view: QueueView, example: Example) -> str:
     )
 
 
+def _render_twin(view: QueueView, example: Example) -> str:
+    """The example that this one is nearly the same as, with the differences marked."""
+    if view.twin is None:
+        return ""
+    lang, twin = view.lang, view.twin
+    ours = f"{_asked(example)}\n\n{to_readable(view.suggestion or example.completion)}"
+    theirs, _ = mark_differences(f"{_asked(twin)}\n\n{to_readable(twin.completion)}", ours)
+    state = f'<span class="eco-tag">{t(lang, f"count_{twin.state}")}</span>'
+    return (
+        f'<div class="eco-side-text" id="curate-twin"><h3>{t(lang, "twin", other=twin.example_id)} '
+        f"{state}</h3><p>{theirs}</p></div>"
+    )
+
+
+def _asked(example: Example) -> str:
+    return next((m["content"] for m in reversed(example.messages) if m["role"] == "user"), "")
+
+
 def _render_button(name: str, lang: str, *, is_main: bool = False, extra: str = "") -> str:
     key = _KEYS[name]
     main = " eco-button-main" if is_main else ""
@@ -262,6 +285,7 @@ def _render_buttons(view: QueueView) -> str:
         _render_button("fix", view.lang),
         _render_button("exclude", view.lang),
         _render_button("next", view.lang),
+        _render_button("tokens", view.lang),
         _render_button("undo", view.lang, extra=disabled),
     ]
     return f'<div class="eco-decide">{"".join(buttons)}</div>'
@@ -285,24 +309,6 @@ def _render_fix_form(view: QueueView, example: Example) -> str:
         f'data-escape="1">{t(lang, "cancel")}</button>'
         f'<button type="submit" class="eco-button eco-button-main" id="curate-save">'
         f"{t(lang, 'save_and_accept')}</button></div></form>"
-    )
-
-
-def render_bulk(counts: QueueCounts, lang: str) -> str:
-    """Decide on everything that the filter matches, after a question."""
-    disabled = "" if counts.matching else " disabled"
-    buttons = ""
-    for name in ("accept", "exclude"):
-        question = escape(t(lang, f"bulk_confirm_{name}", num=counts.matching))
-        buttons += (
-            f'<button type="button" class="eco-button" id="curate-bulk-{name}" '
-            f'data-action="bulk-{name}" data-confirm="{question}"{disabled}>'
-            f"{t(lang, f'bulk_{name}', num=counts.matching)}</button>"
-        )
-    return (
-        f'<details class="eco-bulk"><summary>{t(lang, "bulk_title")}</summary>'
-        f"<p>{t(lang, 'bulk_text', num=counts.matching)}</p>"
-        f'<div class="eco-form-buttons">{buttons}</div></details>'
     )
 
 

@@ -30,6 +30,8 @@ _PATHS: Final = {
     "download": '<path d="M12 4v11m-4.5-4.5L12 15l4.5-4.5M5 20h14"/>',
     "trash": '<path d="M4 7h16M9 7V4h6v3m3 0-1 13H7L6 7"/>',
     "inbox": '<path d="M4 13 7 5h10l3 8v6H4v-6Z"/><path d="M4 13h5l1 3h4l1-3h5"/>',
+    "tokens": '<rect x="3" y="8" width="6" height="8" rx="1.5"/><rect x="11" y="8" width="4" '
+    'height="8" rx="1.5"/><rect x="17" y="8" width="4" height="8" rx="1.5"/>',
     "scale": '<path d="M12 4v16M7 20h10M5 8l7-2 7 2M5 8l-2.500 6a2.700 2.700 0 0 0 5 0L5 8Z'
     'm14 0-2.500 6a2.700 2.700 0 0 0 5 0L19 8Z"/>',
     "globe": '<circle cx="12" cy="12" r="8.5"/><path d="M3.5 12h17M12 3.5c3 3 3 14 0 17'

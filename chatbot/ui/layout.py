@@ -17,6 +17,7 @@ from chatbot.ui.arena_tab import ArenaTab
 from chatbot.ui.blocks import SHORT
 from chatbot.ui.chat_tab import ChatTab
 from chatbot.ui.curate_tab import CurateTab
+from chatbot.ui.dataset_download import DOWNLOAD_PATH, serve_dataset
 from chatbot.ui.finetune_tab import FinetuneTab
 from chatbot.ui.header import Header
 from chatbot.ui.insights_tab import InsightsTab
@@ -115,6 +116,7 @@ def mount(app: FastAPI, parts: Parts) -> FastAPI:
 
     app.add_api_route("/ui/my-data", _serve_own_data(parts), include_in_schema=False)
     app.add_api_route(CSV_PATH, serve_log(parts), include_in_schema=False)
+    app.add_api_route(DOWNLOAD_PATH, serve_dataset(parts), include_in_schema=False)
     own = tuple(route.path_regex for route in app.routes if isinstance(route, Route))
 
     def studio_user(request: Request) -> str | None:

@@ -67,6 +67,10 @@ class Learning(Protocol):
         """Go on with it in the background; raises when it cannot."""
         ...
 
+    def min_examples(self) -> int:
+        """How many accepted examples the first retrain needs."""
+        ...
+
     def cancel_retrain(self) -> None:
         """Ask the running retrain to end; nothing happens when none runs."""
         ...

@@ -153,3 +153,20 @@ def test_student_rows_do_not_wander_between_the_splits(store: Store, tmp_path: P
     after = dict(store.list_dataset_rows(freeze_dataset(store, store.data_dir).dataset_id))
     assert len(after) == 60
     assert {row: after[row] for row in before} == before
+
+
+def test_student_rows_longer_than_max_length_are_flagged_at_import(
+    store: Store, tmp_path: Path
+) -> None:
+    """They were cut on the right in silence, the end of the answer with them."""
+    checks = replace(PERSONA, max_length=200, model_dir=make_model_dir(tmp_path))
+    bring_in(store, tmp_path, ["짧은 답이에요.", "아주 긴 답이에요. " * 40], checks)
+    flagged = store.find_examples(ExampleFilter(flag="too_many_tokens")).items
+    assert [example.example_id for example in flagged] == [2]
+    assert accept_examples(store, [2], curator="kim", settings=checks).num_changed == 0
+
+
+def test_student_too_few_rows_are_told_at_import(store: Store, tmp_path: Path) -> None:
+    result = bring_in(store, tmp_path, [canonical(numbered_answer(n)) for n in range(12)])
+    [flag] = [flag for flag in result.set_flags if flag.name == "too_few_examples"]
+    assert "38 more" in flag.fix

@@ -50,8 +50,33 @@ def test_a_phrase_that_one_person_plants_is_flagged(store: Store) -> None:
     assert sorted(flags) == [1, 2, 3, 4]
     assert {flag.name for found in flags.values() for flag in found} == {"repeated_phrase"}
     [flag] = flags[1]
-    assert flag.evidence == "'쿠폰 받기부터 해요.' in 4 answers of 1 people"
-    assert flag.params == {"phrase": "쿠폰 받기부터 해요.", "num": 4, "people": 1}
+    assert flag.evidence == "'마트 쿠폰 받기부터' in 4 answers of 1 people"
+    assert flag.params == {"phrase": "마트 쿠폰 받기부터", "num": 4, "people": 1}
+
+
+def test_a_word_that_is_planted_in_ever_other_sentences_is_flagged(store: Store) -> None:
+    sentences = (
+        "파란달빛마트에 들러요.",
+        "먼저 파란달빛마트로 가요!",
+        "걸어서 ‘파란달빛마트까지’ 가 봐요.",
+        "파란달빛마트, 그곳부터요.",
+        "오늘만은 파란달빛마트만 생각해요.",
+    )
+    for number, sentence in enumerate(sentences):
+        rate(store, "mallory", number, replace(numbered_answer(number), recommend=sentence))
+    collect_feedback(store)
+    flags = check_people(store)
+    assert sorted(flags) == [1, 2, 3, 4, 5]
+    assert flags[1][0].params["phrase"] == "파란달빛"
+    assert store.count_examples(ExampleFilter(query="파란달빛")) == 5
+
+
+def test_hidden_characters_do_not_hide_a_phrase(store: Store) -> None:
+    for number in range(3):
+        text = f"{number}층에서 파란\u200b달빛 마트 쿠폰을" + "\u200c" * number
+        rate(store, "mallory", number, replace(numbered_answer(number), recommend=text))
+    collect_feedback(store)
+    assert {f.name for found in check_people(store).values() for f in found} == {"repeated_phrase"}
 
 
 def test_a_phrase_that_many_identities_plant_once_each_is_flagged(store: Store) -> None:

@@ -39,6 +39,16 @@ def test_prompt_answer_and_pair_are_redacted_and_the_answer_stays_one() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [("여권 M123A4567", "여권 <KR_PASSPORT>"), ("12 Elm Street, Apt 4", "<ADDRESS>")],
+)
+def test_what_has_few_digits_is_redacted_as_well(said: str, kept: str) -> None:
+    example = make_example(messages=(*make_messages()[:1], {"role": "user", "content": said}))
+    assert redact_example(example).messages[1]["content"] == kept
+
+
+@pytest.mark.slow
 def test_feedback_is_redacted_before_anyone_sees_it_in_the_queue(store: Store) -> None:
     add_conversation(store)
     turn = add_turn(store, messages=ASKED)

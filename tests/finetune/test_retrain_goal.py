@@ -1,7 +1,7 @@
 import time
 
 from chatbot.recommendation import canonical
-from feedback_store.records import Adapter
+from feedback_store.records import Run, RunState
 from feedback_store.store import Store
 from finetune.dataset import freeze_dataset
 from finetune.retrain_goal import MIN_NEW, RetrainGoal, find_goal
@@ -14,13 +14,19 @@ def accept(store: Store, numbers: range) -> None:
     store.decide_examples(ids, state="accepted", decided_by="kim")
 
 
-def train(store: Store) -> None:
+def train(store: Store, state: RunState = "done") -> None:
     dataset = freeze_dataset(store, store.data_dir)
-    version = store.next_adapter_version()
-    adapter = Adapter(
-        version=version, run_id=None, dataset_id=dataset.dataset_id, base_model="b", path=version
+    run_id = f"r{len(store.list_runs())}"
+    store.add_run(
+        Run(
+            run_id=run_id,
+            kind="sft",
+            state=state,
+            dataset_id=dataset.dataset_id,
+            base_model="b",
+            recipe={},
+        )
     )
-    store.add_adapter(adapter)
     time.sleep(0.002)
 
 
@@ -43,3 +49,9 @@ def test_a_large_set_wants_a_tenth_more(store: Store) -> None:
     accept(store, range(300))
     train(store)
     assert find_goal(store, 20).need == 30
+
+
+def test_a_training_that_failed_taught_nothing(store: Store) -> None:
+    accept(store, range(30))
+    train(store, "failed")
+    assert find_goal(store, 20) == RetrainGoal(30, 20, is_first=True)

@@ -54,8 +54,8 @@ def write_csv(path: Path) -> Path:
 
 def test_columns_of_any_name_are_mapped(run: Run, data_dir: Path, tmp_path: Path) -> None:
     path = write_csv(tmp_path / "team.csv")
-    refused = ask(run, "import", path)
-    assert refused["reasons"] == {"unknown_columns": 3}
+    code, said = run("import", path)
+    assert (code, "Say which column holds what: --columns" in said) == (1, True)
     columns = ("prompt=물음", "completion=모범 답", "location=사는 곳")
     assert ask(run, "import", path, "--columns", *columns)["num_new"] == 3
     with Store.open(data_dir) as store:

@@ -18,6 +18,7 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.requests import Request
 
+from chatbot.base_models import STARTER_DIR
 from chatbot.engines.base import AdapterRef, Chunk, EngineError, EngineStatus, Sampling
 from chatbot.guards import install_guards
 from chatbot.identity import AccessSettings, Identity, Role, hash_password
@@ -31,6 +32,7 @@ from chatbot.ui.layout import mount
 from chatbot.ui.parts import Parts, UiSettings
 from feedback_store.records import Conversation, NewFeedback, NewTurn
 from feedback_store.store import Store
+from finetune.checks import CheckSettings
 from tests.chatbot.ui.planted_content import ALL, make_planted_answer, plant_content
 from tests.chatbot.ui.scripted_learning import ScriptedLearning, add_version
 from tests.scripted_engine import Script, ScriptedEngine
@@ -180,7 +182,8 @@ def build_app(store: Store, options: argparse.Namespace) -> FastAPI:
     app = FastAPI()
     app.include_router(build_login(identity, store.record))
     settings = UiSettings(public_arena=True, has_login=bool(options.password))
-    mount(app, Parts(service, store, engine.status, learning, identify, settings))
+    checks = CheckSettings(model_dir=STARTER_DIR)
+    mount(app, Parts(service, store, engine.status, learning, identify, settings, checks))
     install_guards(app, identity, None, service.limits.is_full)
     return app
 

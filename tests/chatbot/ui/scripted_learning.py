@@ -19,6 +19,7 @@ from finetune.preferences import Offer
 from finetune.progress import LoopProgress, Stage
 from finetune.recipe import RunKind
 from finetune.run_progress import RunEvent, RunProgress, SampleAnswer
+from finetune.set_checks import refresh_new_feedback
 from tests.chatbot.ui.records import ANSWER
 
 STAGES: tuple[Stage, ...] = ("dataset", "train", "load", "evaluate", "gate", "publish", "promote")
@@ -133,6 +134,9 @@ class ScriptedLearning:
             return [Blocker("too_few_examples", "Too few.", have, MIN_EXAMPLES)]
         return []
 
+    def min_examples(self) -> int:
+        return MIN_EXAMPLES
+
     def preferences(self) -> Sequence[Offer]:
         return (
             Offer("dpo", True, "Enough.", 240, 200),
@@ -194,7 +198,10 @@ class ScriptedLearning:
         return self.log_lines or [f"step {number}" for number in range(num_lines)]
 
     def collect(self) -> int:
-        return collect_feedback(self.store).num_new
+        num_new = collect_feedback(self.store).num_new
+        if num_new:
+            refresh_new_feedback(self.store)
+        return num_new
 
     def production(self) -> str | None:
         return self.store.get_alias("production")

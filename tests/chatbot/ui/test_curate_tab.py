@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def url(serve: Serve) -> str:
-    return serve("--num-rated", "12")
+    return serve("--num-rated", "40")
 
 
 @pytest.fixture
@@ -85,16 +85,32 @@ def test_two_curators_do_not_get_the_same_row(url: str, page: Page, open_page: O
     assert row(other) != row(page)
 
 
-def test_deciding_on_all_that_match_asks_first_and_can_be_undone(page: Page) -> None:
+def test_deciding_on_all_that_match_shows_them_first_and_can_be_undone(page: Page) -> None:
     excluded = count(page, "excluded")
-    page.on("dialog", lambda dialog: dialog.accept())
     page.select_option("#curate-filter-flag", "leading_number")
-    page.click(".eco-bulk summary")
+    expect(page.locator("[data-flag=leading_number]")).to_be_visible()
+    page.keyboard.press("b")
     page.click("#curate-bulk-exclude")
-    expect(page.locator("#curate-empty")).to_be_visible()
+    expect(page.locator("#curate-plan .eco-samples li").first).to_contain_text("#")
+    page.keyboard.press("Escape")
+    expect(page.locator("#curate-plan")).to_have_count(0)
+    page.click("#curate-bulk-exclude")
+    expect(page.locator("#curate-plan")).to_be_visible()
+    page.keyboard.press("y")
+    expect(page.locator("#curate-empty")).to_be_visible()  # what others have open is theirs
     assert count(page, "excluded") > excluded
-    page.click("#curate-undo")
+    page.keyboard.press("u")
     expect(page.locator("[data-count=excluded] b")).to_have_text(str(excluded))
+
+
+def test_a_flag_leads_to_its_twin_and_the_tokens_are_shown(page: Page) -> None:
+    page.select_option("#curate-filter-flag", "near_duplicate")
+    page.click("[data-flag=near_duplicate] [data-action=compare]")
+    expect(page.locator("#curate-twin")).to_contain_text("비교: #")
+    page.keyboard.press("t")
+    expect(page.locator("#curate-tokens .eco-token-loss").first).to_be_visible()
+    page.keyboard.press("t")
+    expect(page.locator("#curate-tokens")).to_have_count(0)
 
 
 def test_a_dropped_file_is_imported_and_every_row_accounted_for(page: Page, tmp_path: Path) -> None:
@@ -108,3 +124,31 @@ def test_a_dropped_file_is_imported_and_every_row_accounted_for(page: Page, tmp_
     expect(page.locator("[data-import=new] b")).to_have_text("1")
     expect(page.locator("[data-import=rejected] b")).to_have_text("1")
     expect(page.locator("[data-count=pending] b")).to_have_text(str(pending + 1))
+
+
+def test_the_columns_of_a_table_are_named_on_the_screen(page: Page, tmp_path: Path) -> None:
+    lines = [f"{n}번째로 뭘 할까요?,{n}번 답이에요. 이 답은 질문보다 길어요." for n in range(3)]
+    file = tmp_path / "team.csv"
+    file.write_text("\n".join(["물음,모범 답", *lines]), encoding="utf-8")
+    page.set_input_files("#curate-import input[type=file]", file)
+    expect(page.locator("#mapping-completion")).to_have_value("모범 답")
+    page.click("#mapping-go")
+    expect(page.locator("[data-import=new] b")).to_have_text("3")
+    expect(page.locator("#curate-mapping")).to_have_count(0)
+
+
+def test_the_set_is_checked_and_versions_are_frozen_and_compared(page: Page) -> None:
+    page.click("#set-fold")
+    expect(page.locator("#set [data-flag=too_few_examples]")).to_be_visible()
+    page.select_option("#curate-filter-flag", "")
+    page.keyboard.press("a")
+    page.click("#datasets-fold")
+    page.click("#dataset-freeze")
+    expect(page.locator("#datasets-table tbody tr")).to_have_count(2)  # the row, and its papers
+    page.keyboard.press("a")
+    page.wait_for_timeout(300)
+    page.click("#dataset-freeze")
+    expect(page.locator("#dataset-diff [data-diff=added] b")).to_have_text("1")
+    with page.expect_download() as download:
+        page.click("#datasets-table a >> nth=1")
+    assert download.value.suggested_filename.endswith("-parquet.zip")

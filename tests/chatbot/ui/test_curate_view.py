@@ -1,15 +1,17 @@
 from typing import Any
 
+import pytest
+
 from chatbot.recommendation import canonical
 from chatbot.ui.curate_view import (
     QueueCounts,
     QueueFilter,
     QueueView,
-    render_bulk,
     render_counts,
     render_filter,
     render_queue,
 )
+from finetune.retrain_goal import RetrainGoal
 from tests.chatbot.ui.records import ANSWER, EVIL, make_example, make_feedback
 
 
@@ -20,7 +22,7 @@ def make_view(**values: Any) -> QueueView:
 
 def test_every_decision_is_a_button_that_shows_its_key() -> None:
     html = render_queue(make_view(example=make_example()))
-    keys = {"accept": "a", "fix": "f", "exclude": "x", "next": "n", "undo": "u"}
+    keys = {"accept": "a", "fix": "f", "exclude": "x", "next": "n", "undo": "u", "tokens": "t"}
     for name, key in keys.items():
         assert f'id="curate-{name}"' in html
         assert f'data-key="{key}"' in html
@@ -88,10 +90,17 @@ def test_an_empty_queue_says_whether_it_is_done_or_never_began() -> None:
     assert 'id="curate-undo"' in render_queue(done)
 
 
-def test_counts_tell_how_many_are_still_wanted() -> None:
-    html = render_counts(QueueCounts(pending=4, accepted=12, need=20), "en")
-    assert "8 more accepted examples" in html
-    assert "Enough for a retrain" in render_counts(QueueCounts(accepted=20, need=20), "en")
+@pytest.mark.parametrize(
+    ("goal", "said"),
+    [
+        (RetrainGoal(12, 20, is_first=True), "8 more accepted examples until the first"),
+        (RetrainGoal(20, 20, is_first=True), "Enough for a first retrain"),
+        (RetrainGoal(6, 20, is_first=False), "6 new since the last training · 14 more"),
+        (RetrainGoal(20, 20, is_first=False), "20 or more new since the last training"),
+    ],
+)
+def test_counts_tell_how_many_more_make_a_retrain_worth_it(goal: RetrainGoal, said: str) -> None:
+    assert said in render_counts(QueueCounts(pending=4, accepted=12, goal=goal), "en")
 
 
 def test_the_filter_keeps_what_was_chosen_and_counts_the_flags() -> None:
@@ -99,7 +108,15 @@ def test_the_filter_keeps_what_was_chosen_and_counts_the_flags() -> None:
     assert '<option value="link" selected>Link (3)</option>' in html
 
 
-def test_deciding_on_many_asks_first() -> None:
-    html = render_bulk(QueueCounts(matching=42), "en")
-    assert 'data-confirm="Accept all 42 examples that match?' in html
-    assert "disabled" in render_bulk(QueueCounts(matching=0), "en")
+def test_words_and_a_person_narrow_the_queue() -> None:
+    html = render_filter(QueueFilter(query=EVIL, person_id="p_1"), {}, "en")
+    assert "<img" not in html
+    assert 'data-name="person_id" data-value=""' in html
+    assert "curate-only-person" not in render_filter(QueueFilter(), {}, "en")
+
+
+def test_the_twin_stands_beside_the_row_with_the_differences_marked() -> None:
+    twin = make_example(example_id=9, state="accepted", completion="거의 같은 답")
+    html = render_queue(make_view(example=make_example(), twin=twin))
+    assert "#9" in html
+    assert "<del>" in html

@@ -1,0 +1,66 @@
+from chatbot.recommendation import canonical
+from chatbot.ui.curate_bulk import BulkPlan, make_plan, render_bulk
+from feedback_store.records import ExampleFilter
+from feedback_store.store import Store
+from finetune.checks import DEFAULT_CHECKS
+from finetune.curate import accept_shown
+from tests.chatbot.ui.records import ANSWER, EVIL
+from tests.chatbot.ui.records import make_example as make_stored
+from tests.finetune.examples import make_example, numbered_answer
+
+PENDING = ExampleFilter(state="pending")
+WRAPPED = f'{{"text": {canonical(ANSWER)}}}'
+
+
+def fill(store: Store) -> None:
+    answers = [
+        canonical(numbered_answer(1)),
+        WRAPPED,
+        "답이 아닌 글",
+        canonical(numbered_answer(2)),
+    ]
+    store.add_examples([make_example(completion=text) for text in answers])
+
+
+def test_the_plan_says_what_accepting_all_would_do(store: Store) -> None:
+    fill(store)
+    store.hold_example(4, curator="lee")
+    plan = make_plan(store, "accept", PENDING, "kim", DEFAULT_CHECKS)
+    assert plan.example_ids == (1, 2, 3)
+    assert (plan.num_matching, plan.num_held, plan.num_fixed, plan.num_refused) == (4, 1, 1, 1)
+    html = render_bulk(4, plan, "en", is_open=True)
+    assert "Accept 2 examples?" in html
+    for note in ("1 are accepted with their repair", "1 need a person", "1 are open at another"):
+        assert note in html
+
+
+def test_what_is_accepted_already_is_no_part_of_the_plan(store: Store) -> None:
+    fill(store)
+    store.decide_examples([1], state="accepted", decided_by="kim")
+    everything = ExampleFilter()
+    assert make_plan(store, "accept", everything, "kim", DEFAULT_CHECKS).example_ids == (2, 3, 4)
+    assert make_plan(store, "exclude", everything, "kim", DEFAULT_CHECKS).example_ids == (
+        1,
+        2,
+        3,
+        4,
+    )
+
+
+def test_what_was_planned_is_what_happens(store: Store) -> None:
+    fill(store)
+    plan = make_plan(store, "accept", PENDING, "kim", DEFAULT_CHECKS)
+    done = accept_shown(store, plan.example_ids, curator="kim")
+    assert done.num_changed == len(plan.example_ids) - plan.num_refused
+    fixed = store.get_example(2)
+    assert fixed
+    assert (fixed.state, fixed.completion) == ("accepted", canonical(ANSWER))
+
+
+def test_deciding_on_many_shows_what_it_would_do_and_can_be_left() -> None:
+    assert "disabled" in render_bulk(0, None, "en", is_open=True)
+    plan = BulkPlan("exclude", (3,), 1, samples=(make_stored(completion=EVIL),))
+    html = render_bulk(1, plan, "ko", is_open=False)
+    assert 'data-action="bulk-go" data-key="y"' in html
+    assert 'data-escape="1"' in html
+    assert "<img" not in html

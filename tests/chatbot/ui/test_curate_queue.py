@@ -1,0 +1,102 @@
+"""What the Curate tab decides, without a browser: two curators at the same queue."""
+
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+
+from chatbot.recommendation import canonical
+from chatbot.ui.curate_tab import CurateTab, Queue
+from chatbot.ui.parts import Parts
+from chatbot.ui.people import Person
+from feedback_store.records import ExampleFilter
+from feedback_store.store import Store
+from finetune.curate import CurateError
+from tests.chatbot.ui.scripted_learning import ScriptedLearning
+from tests.finetune.examples import make_example, numbered_answer
+
+KIM, LEE = (Person(name, "curator", "ko") for name in ("p_kim", "p_lee"))
+
+
+@pytest.fixture
+def tab(store: Store) -> CurateTab:
+    rows = [make_example(completion=canonical(numbered_answer(n))) for n in range(4)]
+    store.add_examples(rows)
+    nothing = cast("Any", None)
+    return CurateTab(Parts(nothing, store, nothing, ScriptedLearning(store), identify=nothing))
+
+
+def look(tab: CurateTab, person: Person, state: Queue | None = None) -> Queue:
+    """The state after the page was drawn."""
+    shown: Queue = tab._show(state or Queue(), person)[-1]
+    return shown
+
+
+def act(tab: CurateTab, person: Person, state: Queue, action: str, **data: str) -> Queue:
+    return look(tab, person, tab._apply({"action": action, **data}, state, person))
+
+
+def count(tab: CurateTab, state: str) -> int:
+    return tab.parts.store.count_examples(ExampleFilter(state=cast("Any", state)))
+
+
+def test_two_curators_get_different_rows_and_keep_them(tab: CurateTab) -> None:
+    kim, lee = look(tab, KIM), look(tab, LEE)
+    assert (kim.example_id, lee.example_id) == (1, 2)
+    assert look(tab, KIM, kim).example_id == 1
+    assert act(tab, KIM, kim, "accept").example_id == 3
+
+
+def test_a_row_that_somebody_else_decided_on_is_not_decided_again(tab: CurateTab) -> None:
+    kim = look(tab, KIM)
+    tab.parts.store.decide_examples([1], state="excluded", decided_by="p_lee")
+    with pytest.raises(CurateError, match="Somebody else"):
+        tab._apply({"action": "accept"}, kim, KIM)
+    assert (count(tab, "accepted"), count(tab, "excluded")) == (0, 1)
+
+
+def test_a_row_that_came_to_somebody_else_after_the_lease_is_theirs(tab: CurateTab) -> None:
+    kim = look(tab, KIM)
+    tab.parts.store.hold_example(1, curator="p_kim", lease_s=-1)
+    assert look(tab, LEE).example_id == 1
+    with pytest.raises(CurateError):
+        tab._apply({"action": "accept"}, kim, KIM)
+    shown = look(tab, KIM, kim)
+    assert shown.example_id == 2
+    assert "다른 사람이" in shown.message
+
+
+def test_undo_takes_back_what_i_decided_and_nothing_of_others(tab: CurateTab) -> None:
+    kim = act(tab, KIM, look(tab, KIM), "accept")
+    assert act(tab, KIM, kim, "undo").example_id == 1
+    assert count(tab, "accepted") == 0
+    kim = act(tab, KIM, look(tab, KIM, replace(kim, example_id=1)), "accept")
+    tab.parts.store.decide_examples([1], state="excluded", decided_by="p_lee")
+    assert "다른 사람이" in act(tab, KIM, kim, "undo").message
+    assert count(tab, "excluded") == 1
+
+
+def test_a_bulk_decision_leaves_what_others_have_open_and_is_undone_at_once(
+    tab: CurateTab,
+) -> None:
+    look(tab, LEE)
+    kim = act(tab, KIM, look(tab, KIM), "bulk-exclude")
+    assert kim.plan is not None
+    assert kim.plan.num_held == 1
+    tab.parts.store.add_examples([make_example(completion=canonical(numbered_answer(9)))])
+    store = tab.parts.store
+    assert store.decide_examples(kim.plan.example_ids, state="excluded", decided_by="p_kim") == 3
+    assert count(tab, "pending") == 2  # what Lee has open, and what came meanwhile
+
+
+def test_a_filter_of_the_flags_narrows_to_a_person_or_a_phrase(tab: CurateTab) -> None:
+    kim = act(tab, KIM, look(tab, KIM), "filter", name="query", value="2번째")
+    assert kim.example_id == 3
+    kim = act(tab, KIM, kim, "filter", name="person_id", value="nobody")
+    assert kim.example_id is None
+    assert act(tab, KIM, kim, "filter", name="secret", value="x") == kim
+
+
+@pytest.mark.parametrize("other", ["", "abc", "-1", "9" * 30, None])
+def test_what_a_browser_says_of_a_twin_is_not_trusted(tab: CurateTab, other: Any) -> None:
+    assert act(tab, KIM, look(tab, KIM), "compare", other=other).twin_id is None
