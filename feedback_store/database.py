@@ -130,8 +130,10 @@ def _is_sound(path: Path) -> bool:
     A file of a newer version is refused here, where nothing can change it.
     """
     is_suspect = suspect_path(path).exists()
+    # Killed while the file was made: only a writer can roll that back.
+    has_journal = path.with_name(f"{path.name}-journal").exists()
     try:
-        with closing(connect(path, read_only=True)) as connection:
+        with closing(connect(path, read_only=not has_journal)) as connection:
             refuse_newer(connection, path)
             if is_suspect or path.stat().st_size <= SMALL:
                 verdict = fetch_all(connection, "PRAGMA quick_check(1)")[0][0]

@@ -1,6 +1,7 @@
 """The file under the store: damaged, full, or held by readers."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from feedback_store.backup import backup
 from feedback_store.database import DATABASE_NAME
 from feedback_store.errors import Corrupt, DiskFull, StoreError
 from feedback_store.records import Turn
-from feedback_store.sqlite import Connection, suspect_path
+from feedback_store.sqlite import Connection, connect, suspect_path
 from feedback_store.store import Store
 from tests.feedback_store import records
 
@@ -133,3 +134,20 @@ def test_the_files_are_for_the_owner_only(store: Store) -> None:
     modes = {path.name: path.stat().st_mode & 0o777 for path in store.data_dir.iterdir()}
     assert set(modes.values()) == {0o600}
     assert store.data_dir.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_file_whose_making_was_killed_is_made_anew(tmp_path: Path) -> None:
+    """What a kill between the first two writes leaves: a journal that a reader cannot roll back."""
+    killed, left = tmp_path / "killed", tmp_path / "left"
+    killed.mkdir()
+    left.mkdir()
+    with closing(connect(killed / DATABASE_NAME)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("PRAGMA user_version = 1")
+        for file in killed.iterdir():
+            (left / file.name).write_bytes(file.read_bytes())
+        connection.execute("ROLLBACK")
+    assert (left / f"{DATABASE_NAME}-journal").stat().st_size > 0
+    with Store.open(left) as store:
+        assert store.search_turns().total == 0
