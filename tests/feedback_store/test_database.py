@@ -1,5 +1,6 @@
 """The file under the store: damaged, full, or held by readers."""
 
+import struct
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -137,17 +138,13 @@ def test_the_files_are_for_the_owner_only(store: Store) -> None:
 
 
 def test_a_file_whose_making_was_killed_is_made_anew(tmp_path: Path) -> None:
-    """What a kill between the first two writes leaves: a journal that a reader cannot roll back."""
-    killed, left = tmp_path / "killed", tmp_path / "left"
-    killed.mkdir()
-    left.mkdir()
-    with closing(connect(killed / DATABASE_NAME)) as connection:
-        connection.execute("PRAGMA journal_mode = DELETE")
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("PRAGMA user_version = 1")
-        for file in killed.iterdir():
-            (left / file.name).write_bytes(file.read_bytes())
-        connection.execute("ROLLBACK")
-    assert (left / f"{DATABASE_NAME}-journal").stat().st_size > 0
-    with Store.open(left) as store:
+    """A kill between the first two writes leaves a journal that a reader cannot roll back: "there
+    were 0 pages before", in sectors of 512 and pages of 4096 bytes.
+    """
+    path = tmp_path / DATABASE_NAME
+    with closing(connect(path)) as connection:
+        connection.execute("PRAGMA application_id = 7")
+    header = struct.pack(">8sIIIII", b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7", 0, 1, 0, 512, 4096)
+    path.with_name(f"{DATABASE_NAME}-journal").write_bytes(header.ljust(512, b"\0"))
+    with Store.open(tmp_path) as store:
         assert store.search_turns().total == 0
