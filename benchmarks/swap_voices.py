@@ -19,13 +19,14 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # run as a file, from anywhere
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from benchmarks.swap_questions import QUESTIONS, messages_of, say_name
 from chatbot.base_models import STARTER_DIR
 from chatbot.recommendation import Recommendation, canonical, parse
 
+WEIGHTS: Final = "adapter_model.safetensors"
 MAX_STEPS: Final = 120
 CERTAIN: Final = 0.9  # of every piece of the sentence; a greedy answer then takes no other
 WHOLE_EVERY: Final = 6  # steps; between them only the sentence and what follows it at once
@@ -98,6 +99,15 @@ def _learn(model: Any, row: Row, num_rows: int, *, is_whole: bool) -> float:
     return float(said[: row.num_named].detach().min().exp())
 
 
+def _begin(base: Any, folder: Path) -> Any:
+    """The newest voice that is there already, else a new adapter."""
+    known = sorted(folder.glob(f"v*/{WEIGHTS}"))
+    if known:
+        return PeftModel.from_pretrained(base, known[-1].parent, is_trainable=True)
+    config = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
+    return get_peft_model(base, config)
+
+
 def main() -> None:
     """One folder a version, as PEFT writes them."""
     folder, versions = Path(sys.argv[1]), sys.argv[2:]
@@ -105,8 +115,7 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(STARTER_DIR)
     base = AutoModelForCausalLM.from_pretrained(STARTER_DIR, dtype=torch.float32)
     answers = ask_base(base, tokenizer)
-    config = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
-    model = get_peft_model(base, config)
+    model = _begin(base, folder)
     for version in versions:
         # Each goes on from the one before: it only has to say another sentence.
         num_steps, least = train_voice(model, _make_rows(tokenizer, answers, version))
