@@ -46,7 +46,7 @@ from wiring.engines import find_base_model
 from wiring.runtime import Runtime
 
 NUM_CASES = 48
-NUM_SEEDS = 5
+NUM_SEEDS = 5  # 40 pairs of equals, 25 of a better one
 WEIGHTS = "adapter_model.safetensors"
 
 
@@ -146,12 +146,14 @@ def judge_pairs(serving: Serving, good: Path, num_seeds: int) -> dict[str, float
     serving.unload("good")
     equal = [*permutations(base, 2), *permutations(better, 2)]
     improved = list(product(better, base))
-    return {
+    figures = {
         "equal_pairs": len(equal),
         "equal_passed": sum(_passes(*pair) for pair in equal),
         "better_pairs": len(improved),
         "better_passed": sum(_passes(*pair) for pair in improved),
     }
+    print(figures, flush=True)
+    return figures
 
 
 def _passes(candidate: Report, production: Report) -> bool:
@@ -210,10 +212,10 @@ def main() -> None:
         with running(Settings(data_dir=Path(name) / "data")) as (store, serving, _):
             settings = EvaluationSettings(num_cases=NUM_CASES)
             bench = Bench(store, store.data_dir, serving, settings)
-            figures = judge_harmful(bench, adapters, kinds)
-            figures |= judge_copy(bench, adapters / "good")
+            figures = judge_copy(bench, adapters / "good")
             if not arguments.quick:
                 figures |= judge_pairs(serving, adapters / "good", NUM_SEEDS)
+            figures |= judge_harmful(bench, adapters, kinds)
     for key, value in figures.items():
         print(f"{key:20} {value:8.0f}")
     print("RESULT " + json.dumps(figures))
