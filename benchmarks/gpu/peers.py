@@ -80,9 +80,15 @@ def build_seeds(entry: Entry, home: Path, pad_to: int, rows_a_step: int) -> Trai
 
 def build_trl(entry: Entry, home: Path) -> SFTTrainer:
     """Packing to 1,024 tokens and everything else as TRL has it, checkpointing among it."""
+    at_once = _PACKED_ROWS if entry.hardware.device == "cuda" else 1
     packed = sum(len(row["input_ids"]) for row in entry.rows) / 1024
     steps = max(2, min(_MOST_PACKED_STEPS, int(packed / _PACKED_ROWS)))
-    arguments = SFTConfig(**entry.settings(home), packing=True, max_steps=steps)
+    arguments = SFTConfig(
+        **entry.settings(home),
+        packing=True,
+        per_device_train_batch_size=at_once,
+        max_steps=steps,
+    )
     return SFTTrainer(
         model=entry.model,
         args=arguments,

@@ -136,7 +136,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
         600,
         _training_cells(),
         _TRAINING_COLUMNS,
-        ("gemma-1b/bf16", "kanana-2b/nf4"),
+        ("kanana-2b/nf4",),
     ),
     Section(
         "peers",
@@ -158,7 +158,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
         600,
         _LEVERS,
         _LEVER_COLUMNS,
-        ("start", "larger-micro-batch", "varlen", "fused-loss"),
+        ("start", "varlen"),
     ),
     Section(
         "serving",
