@@ -55,9 +55,9 @@ window.eco = (() => {
     setTimeout(() => button.removeAttribute("aria-busy"), BUSY_MS);
   };
 
+  // One decision after the other: a second press before the next row is there was meant for none.
+  let sentAt = 0;
   const bind = (element, send) => {
-    // One decision after the other: a second press before the next row is there was meant for none.
-    let sentAt = 0;
     const isWaiting = () =>
       Date.now() - sentAt < SERIAL_MS && element.querySelector("[data-serial]") !== null;
     element.addEventListener("click", (event) => {

@@ -31,6 +31,12 @@ def row(page: Page) -> str:
     return page.get_attribute("#curate-row", "data-example") or ""
 
 
+def choose(page: Page, name: str, value: str) -> None:
+    """Pick one value of a filter, and wait until the queue has followed."""
+    page.select_option(f"#curate-filter-{name}", value)
+    page.wait_for_timeout(800)
+
+
 def test_rated_turns_arrive_and_are_decided_on_by_keys(page: Page) -> None:
     accepted, excluded, first = count(page, "accepted"), count(page, "excluded"), row(page)
     page.keyboard.press("a")
@@ -87,8 +93,7 @@ def test_two_curators_do_not_get_the_same_row(url: str, page: Page, open_page: O
 
 def test_deciding_on_all_that_match_shows_them_first_and_can_be_undone(page: Page) -> None:
     excluded = count(page, "excluded")
-    page.select_option("#curate-filter-flag", "leading_number")
-    expect(page.locator("[data-flag=leading_number]")).to_be_visible()
+    choose(page, "flag", "leading_number")
     page.keyboard.press("b")
     page.click("#curate-bulk-exclude")
     expect(page.locator("#curate-plan .eco-samples li").first).to_contain_text("#")
@@ -104,7 +109,7 @@ def test_deciding_on_all_that_match_shows_them_first_and_can_be_undone(page: Pag
 
 
 def test_a_flag_leads_to_its_twin_and_the_tokens_are_shown(page: Page) -> None:
-    page.select_option("#curate-filter-flag", "near_duplicate")
+    choose(page, "flag", "near_duplicate")
     page.click("[data-flag=near_duplicate] [data-action=compare]")
     expect(page.locator("#curate-twin")).to_contain_text("비교: #")
     page.keyboard.press("t")
@@ -140,13 +145,15 @@ def test_the_columns_of_a_table_are_named_on_the_screen(page: Page, tmp_path: Pa
 def test_the_set_is_checked_and_versions_are_frozen_and_compared(page: Page) -> None:
     page.click("#set-fold")
     expect(page.locator("#set [data-flag=too_few_examples]")).to_be_visible()
-    page.select_option("#curate-filter-flag", "")
+    page.wait_for_timeout(800)  # its flags come to the queue
+    accepted = count(page, "accepted")
     page.keyboard.press("a")
+    expect(page.locator("[data-count=accepted] b")).to_have_text(str(accepted + 1))
     page.click("#datasets-fold")
     page.click("#dataset-freeze")
     expect(page.locator("#datasets-table tbody tr")).to_have_count(2)  # the row, and its papers
     page.keyboard.press("a")
-    page.wait_for_timeout(300)
+    expect(page.locator("[data-count=accepted] b")).to_have_text(str(accepted + 2))
     page.click("#dataset-freeze")
     expect(page.locator("#dataset-diff [data-diff=added] b")).to_have_text("1")
     with page.expect_download() as download:
