@@ -12,7 +12,7 @@ from chatbot.ui.feedback_view import MAX_COMMENT, read_fields, read_reasons
 from chatbot.ui.i18n import t
 from chatbot.ui.parts import Parts
 from chatbot.ui.people import Person
-from feedback_store.records import Turn
+from feedback_store.records import ConsentKind, Turn
 
 
 class ChatFeedback:
@@ -57,6 +57,12 @@ class ChatFeedback:
         if self.asks_consent:
             self._save_consent(form.get("may_train") == "1", turn, person)
         tell(person.lang, t(person.lang, "thanks"))
+
+    def save_consents(self, data: dict[str, Any], person: Person) -> None:
+        """One of the two consents, for all of the person's conversations."""
+        kind: ConsentKind = "train" if data.get("kind") == "train" else "keep"
+        granted = data.get("checked") is True
+        self.parts.store.set_consent(person.person_id, kind=kind, granted=granted)
 
     def _save_consent(self, granted: bool, turn: Turn, person: Person) -> None:
         store, conversation_id = self.parts.store, turn.conversation_id

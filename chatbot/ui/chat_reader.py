@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 import gradio as gr
@@ -11,6 +12,7 @@ from chatbot.ui.chat_view import ChatView, render_conversations
 from chatbot.ui.i18n import t
 from chatbot.ui.parts import Parts
 from chatbot.ui.people import Person
+from chatbot.ui.privacy_view import PrivacyView, describe_retention, render_privacy
 from chatbot.ui.versions import describe_version
 from feedback_store.records import Conversation, Turn
 
@@ -46,7 +48,8 @@ class ChatReader:
     def read_view(self, state: OpenChat, person: Person, is_busy: bool = False) -> ChatView:
         """The open conversation; it is stored only with its first answer."""
         if self.find_conversation(state.conversation_id, person) is None:
-            return ChatView(person.lang, state.conversation_id, is_busy=is_busy)
+            notice = self._notice(person)
+            return ChatView(person.lang, state.conversation_id, is_busy=is_busy, notice=notice)
         talk, turns, feedback = self.parts.chat.open_conversation(
             state.conversation_id, person.person_id
         )
@@ -64,6 +67,23 @@ class ChatReader:
             may_train=talk.may_train,
             is_busy=is_busy,
         )
+
+    def _notice(self, person: Person) -> str:
+        if self.is_studio:
+            return ""
+        return describe_retention(person.lang, self.parts.settings.retention_days)
+
+    def render_privacy(self, person: Person) -> str:
+        """What the person may do with their data; strangers also choose what it is used for."""
+        settings, store = self.parts.settings, self.parts.store
+        view = PrivacyView(person.lang, settings.root_path, settings.retention_days)
+        if not self.is_studio:
+            view = replace(
+                view,
+                may_keep=store.get_consent(person.person_id, kind="keep"),
+                may_train=store.get_consent(person.person_id, kind="train"),
+            )
+        return render_privacy(view)
 
     def render_talks(self, state: OpenChat, person: Person, query: str = "") -> str:
         """The person's earlier conversations, or those that contain the words."""

@@ -22,7 +22,6 @@ from chatbot.ui.chat_view import (
     render_chips_bar,
     render_live,
     render_notice,
-    render_privacy,
     render_transcript,
 )
 from chatbot.ui.header import Header
@@ -68,7 +67,7 @@ class ChatTab:
         part.new.click(self.on_new, **quick)
         part.search.change(self.on_search, inputs=[part.search, part.state], **quick)
         part.talks.act(self.on_open, **slow)
-        part.privacy.act(self.on_forget, **quick)
+        part.privacy.act(self.on_privacy, inputs=[part.state], **quick)
 
     def wire_load(self, demo: gr.Blocks) -> None:
         """Show what was open before a reload; goes on with an answer that is being written."""
@@ -179,13 +178,20 @@ class ChatTab:
         return {self.part.talks: html}
 
     @needs("chatter")
-    async def on_forget(self, event: gr.EventData, request: gr.Request) -> Updates:
-        """Delete everything that is the person's own, for good."""
+    async def on_privacy(
+        self, state: OpenChat, event: gr.EventData, request: gr.Request
+    ) -> Updates:
+        """Delete everything that is the person's own, for good; or keep what they agree to."""
         person = self._person(request)
-        if event_data(event).get("action") == "forget":
+        data = event_data(event)
+        if data.get("action") == "forget":
             gone = await asyncio.to_thread(self.parts.store.delete_person, person.person_id)
             tell(person.lang, t(person.lang, "my_data_deleted", num=gone.num_conversations))
-        return await self._show(OpenChat(), person)
+            return await self._show(OpenChat(), person)
+        if data.get("action") == "consent" and not self.is_studio:
+            await asyncio.to_thread(self.feedback.save_consents, data, person)
+            tell(person.lang, t(person.lang, "consent_saved"))
+        return await self._show(state, person)
 
     # ---- one answer
 
@@ -196,9 +202,16 @@ class ChatTab:
             conversation_id=state.conversation_id or None,
             person_id=person.person_id,
             origin="studio" if self.is_studio else "public",
-            may_train=talk.may_train if talk else self.is_studio,
+            may_train=talk.may_train if talk else await self._may_train(person),
             **given,
         )
+
+    async def _may_train(self, person: Person) -> bool:
+        """Whether a new conversation may be used: said for all of theirs, or in the studio."""
+        if self.is_studio:
+            return True
+        store = self.parts.store
+        return await asyncio.to_thread(store.get_consent, person.person_id, kind="train")
 
     async def _say(
         self, text: str, state: OpenChat, chips: Chips, person: Person
@@ -330,6 +343,7 @@ class ChatTab:
         view = await asyncio.to_thread(self.reader.read_view, state, person, is_busy)
         talk = await asyncio.to_thread(self.reader.find_conversation, state.conversation_id, person)
         talks = await asyncio.to_thread(self.reader.render_talks, state, person)
+        privacy = await asyncio.to_thread(self.reader.render_privacy, person)
         updates: Updates = {
             self.part.transcript: render_transcript(view),
             self.part.live: "",
@@ -337,7 +351,7 @@ class ChatTab:
             self.part.stop: gr.update(visible=False),
             self.part.send: gr.update(visible=True),
             self.part.talks: talks,
-            self.part.privacy: render_privacy(person.lang),
+            self.part.privacy: privacy,
             self.part.chips_bar: render_chips_bar(None, person.lang, is_open=not view.turns),
         }
         if talk:

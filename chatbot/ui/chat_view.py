@@ -38,9 +38,10 @@ class ChatView:
     asks_consent: bool = False
     may_train: bool = False
     is_busy: bool = False
+    notice: str = ""  # what strangers are told about their data before they write
 
 
-def render_welcome(lang: str) -> str:
+def render_welcome(lang: str, notice: str = "") -> str:
     """The first screen: what this is, and questions that people really ask."""
     examples = "".join(
         f'<button type="button" class="eco-example" id="example-{number}" data-action="ask" '
@@ -48,11 +49,12 @@ def render_welcome(lang: str) -> str:
         f"<span>{escape(t(lang, f'example_{number}'))}</span>{icon('next')}</button>"
         for number in range(1, NUM_EXAMPLES + 1)
     )
+    told = f'<p class="eco-told" id="privacy-notice">{escape(notice)}</p>' if notice else ""
     return (
         f'<section class="eco-welcome" data-conversation="">{logo(56)}'
         f"<h2>{t(lang, 'welcome_title')}</h2><p>{t(lang, 'welcome_text')}</p>"
         f'<div class="eco-examples" role="group" aria-label="{t(lang, "welcome_examples")}">'
-        f"{examples}</div></section>"
+        f"{examples}</div>{told}</section>"
     )
 
 
@@ -202,7 +204,7 @@ def _fold_retried(view: ChatView, turn: Turn) -> str:
 def render_transcript(view: ChatView) -> str:
     """All turns of the open conversation, or the first screen when there is none."""
     if not view.turns and not view.is_busy:
-        return render_welcome(view.lang)
+        return render_welcome(view.lang, view.notice)
     retried = {turn.retry_of for turn in view.turns if turn.retry_of}
     latest = view.turns[-1].turn_id if view.turns else None
     parts = [
@@ -286,16 +288,3 @@ def render_conversations(
             "</button></li>"
         )
     return f'<ul class="eco-talks">{"".join(items)}</ul>'
-
-
-def render_privacy(lang: str) -> str:
-    """What belongs to the person: take it along, or have it forgotten."""
-    return (
-        f'<details class="eco-privacy"><summary>{t(lang, "my_data")}</summary>'
-        f"<p>{t(lang, 'my_data_text')}</p>"
-        f'<a class="eco-button" id="my-data-export" href="/ui/my-data" download>{icon("download")}'
-        f"<span>{t(lang, 'my_data_export')}</span></a>"
-        f'<button type="button" class="eco-button" id="my-data-delete" data-action="forget" '
-        f'data-confirm="{t(lang, "my_data_confirm")}">{icon("trash")}'
-        f"<span>{t(lang, 'my_data_delete')}</span></button></details>"
-    )

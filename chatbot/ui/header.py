@@ -25,13 +25,13 @@ _KINDS: Final = {
 }
 
 
-def render_header(title: str, lang: str, *, can_log_out: bool = False) -> str:
-    """Name on the left, switches on the right."""
+def render_header(title: str, lang: str, *, log_out_path: str = "") -> str:
+    """Name on the left, switches on the right; log_out_path where there is a login."""
     other = "en" if lang == "ko" else "ko"
     log_out = (
-        '<form method="post" action="/studio/logout"><button type="submit" '
+        f'<form method="post" action="{escape(log_out_path)}"><button type="submit" '
         f'class="eco-icon-button" id="log-out">{t(lang, "log_out")}</button></form>'
-        if can_log_out
+        if log_out_path
         else ""
     )
     return (
@@ -68,7 +68,8 @@ class Header:
     def __init__(self, parts: Parts, *, is_studio: bool) -> None:
         self.parts = parts
         self.is_studio = is_studio
-        self.can_log_out = is_studio and parts.settings.has_login
+        can_log_out = is_studio and parts.settings.has_login
+        self.log_out_path = f"{parts.settings.root_path}/studio/logout" if can_log_out else ""
         with gr.Row(elem_classes="eco-top"):
             self.bar = html_part("header")
             self.status = html_part("engine-status")
@@ -84,7 +85,7 @@ class Header:
         """The whole header."""
         lang = self._person(request).lang
         status, timer = self.on_tick(request)
-        bar = render_header(self.parts.settings.title, lang, can_log_out=self.can_log_out)
+        bar = render_header(self.parts.settings.title, lang, log_out_path=self.log_out_path)
         return bar, status, timer
 
     @needs("chatter")

@@ -49,12 +49,11 @@ class LogTab:
         person = require_admin(self.parts, request)
         store = self.parts.store
         found = store.list_audit(before=before, limit=NUM_SHOWN + 1)
-        root = str(request.request.scope.get("root_path", "")).removesuffix("/studio")
         return render_log(
             found[:NUM_SHOWN],
             store.list_actor_names(),
             person.lang,
-            root.rstrip("/"),
+            self.parts.settings.root_path,
             has_more=len(found) > NUM_SHOWN,
         )
 

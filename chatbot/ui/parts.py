@@ -128,8 +128,9 @@ class UiSettings:
     title: str = "EcoLoop"
     lang: str = "ko"  # when neither a cookie nor the browser asks for Korean or English
     public_arena: bool = False
+    root_path: str = ""  # where a proxy puts the application, such as /eco
     open_studio: bool = False  # "/" leads straight into the studio: one person on loopback
-    login_path: str = "/studio/login"
+    retention_days: int = 30  # 0: for ever
     has_login: bool = False  # then the studio offers a way out
     max_concurrent_answers: int = 128
     max_upload_mb: int = 200
