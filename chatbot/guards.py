@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chatbot.full_house import FullHouse
 from chatbot.identity import PERSON_COOKIE, Identity
-from chatbot.route_path import is_studio, route_path
+from chatbot.route_path import UnderPath, is_studio, route_path
 
 API_PREFIX: Final = "/ai/"
 UPLOAD_PATH: Final = "/studio/gradio_api/upload"
@@ -80,6 +80,8 @@ def install_guards(
     if settings.cors_origins:
         app.add_middleware(ApiCors, origins=settings.cors_origins)
     app.add_middleware(SecurityHeaders)
+    if app.root_path:
+        app.add_middleware(UnderPath, root_path=app.root_path)
 
 
 class SecurityHeaders:

@@ -19,20 +19,20 @@ from feedback_store.text import clean_text
 _TEXTS: Final = {
     "ko": {
         "title": "스튜디오 로그인",
-        "lead": "대화를 다듬고 모델을 학습시키는 관리자 화면입니다.",
+        "lead": "대화를 다듬고 모델을 학습시키는 화면이에요.",
         "password": "비밀번호",
         "name": "이름 (기록에 남아요, 선택)",
         "submit": "로그인",
         "back": "채팅으로 돌아가기",
         "other": "English",
-        "wrong_password": "비밀번호가 맞지 않습니다.",
-        "wrong_token": "이미 사용했거나 잘못된 링크입니다. 비밀번호로 로그인해 주세요.",
-        "too_many_tries": "여러 번 틀렸습니다. {minutes}분 뒤에 다시 시도해 주세요.",
-        "foreign": "다른 사이트에서 보낸 요청은 받지 않습니다. 이 화면에서 다시 시도해 주세요.",
+        "wrong_password": "비밀번호가 맞지 않아요.",
+        "wrong_token": "이미 썼거나 잘못된 링크예요. 비밀번호로 로그인해 주세요.",
+        "too_many_tries": "여러 번 틀렸어요. {minutes}분 뒤에 다시 시도해 주세요.",
+        "foreign": "다른 사이트에서 보낸 요청은 받지 않아요. 이 화면에서 다시 시도해 주세요.",
     },
     "en": {
         "title": "Studio login",
-        "lead": "The admin's side: curate conversations, train and publish the model.",
+        "lead": "Curate conversations, train and publish the model.",
         "password": "Password",
         "name": "Your name (for the log, optional)",
         "submit": "Log in",
@@ -54,22 +54,35 @@ _PAGE: Final = """<!doctype html>
 <title>{title}</title>
 <style>
 :root {{ color-scheme: light dark; font: 16px/1.6 system-ui, sans-serif; }}
-body {{ margin: 0; min-height: 100vh; display: grid; place-items: center; background: Canvas;
-  color: CanvasText; }}
-main {{ width: min(22rem, calc(100vw - 3rem)); }}
-h1 {{ font-size: 1.5rem; margin: 0 0 .25rem; }}
-label {{ display: block; margin: 1.25rem 0 .25rem; font-weight: 600; }}
+body {{ margin: 0; min-height: 100vh; display: grid; place-items: center; background: #f5f7f5;
+  color: #16211b; word-break: keep-all; }}
+main {{ width: min(23rem, calc(100vw - 5rem)); padding: 2rem; border: 1px solid #dbe3de;
+  border-radius: 1rem; background: #fff; }}
+.mark {{ width: 2.75rem; height: 2.75rem; }}
+h1 {{ font-size: 1.375rem; margin: .75rem 0 .25rem; }}
+p {{ margin: 0; color: #52605a; }}
+label {{ display: block; margin: 1.25rem 0 .375rem; font-size: .9375rem; font-weight: 600; }}
 input, button {{ width: 100%; box-sizing: border-box; font: inherit; min-height: 2.75rem;
-  padding: 0 .75rem; border-radius: .5rem; border: 1px solid #7a8a82; }}
-button {{ margin-top: 1.5rem; border: 0; background: #1b6e4b; color: #fff; font-weight: 600;
+  padding: 0 .75rem; border-radius: .625rem; border: 1px solid #7a8a82; background: transparent;
+  color: inherit; }}
+button {{ margin-top: 1.5rem; border: 0; background: #1f7a50; color: #fff; font-weight: 600;
   cursor: pointer; }}
+button:hover {{ background: #196541; }}
 :focus-visible {{ outline: 3px solid #2f9e6e; outline-offset: 2px; }}
-[role=alert] {{ margin: 1rem 0 0; padding: .5rem .75rem; border-radius: .5rem; background: #fdecea;
-  color: #8a1c10; }}
-nav {{ margin-top: 1.5rem; display: flex; justify-content: space-between; }}
-a {{ color: LinkText; }}
+[role=alert] {{ margin: 1rem 0 0; padding: .625rem .75rem; border-radius: .625rem;
+  background: #fdecea; color: #8a1c10; }}
+nav {{ margin-top: 1.5rem; display: flex; justify-content: space-between; font-size: .9375rem; }}
+a {{ color: #1b6e4b; }}
+@media (prefers-color-scheme: dark) {{
+  body {{ background: #121815; color: #e6ece8; }}
+  main {{ background: #1a221e; border-color: #2c3832; }}
+  p {{ color: #a5b3ab; }}
+  a {{ color: #6fcf9f; }}
+  [role=alert] {{ background: #46201c; color: #ffd9d3; }}
+}}
 </style></head>
 <body><main>
+<img class="mark" src="{logo}" alt="">
 <h1>{title}</h1>
 <p>{lead}</p>
 {alert}
@@ -206,6 +219,7 @@ def _show(request: Request, refusal: LoginRefused | None = None) -> Response:
         home=f"{root}/",
         other_lang="en" if lang == "ko" else "ko",
         max_name=MAX_NAME,
+        logo=f"{root}/ui/logo.svg",
         **{name: texts[name] for name in _WORDS},
     )
     return HTMLResponse(page, status_code=status, headers=headers)

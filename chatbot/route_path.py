@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from starlette.types import Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 STUDIO_PREFIX: Final = "/studio"
 
@@ -18,3 +18,21 @@ def route_path(scope: Scope) -> str:
 def is_studio(path: str) -> bool:
     """Whether the path belongs to the studio."""
     return path == STUDIO_PREFIX or path.startswith(STUDIO_PREFIX + "/")
+
+
+class UnderPath:
+    """Gives every request its whole path, whether or not the proxy in front took root_path off:
+    mounted pages are found by the whole of it.
+    """
+
+    def __init__(self, app: ASGIApp, root_path: str) -> None:
+        self.app = app
+        self.root_path = root_path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the request through."""
+        if scope["type"] in ("http", "websocket"):
+            path = "/" + route_path({**scope, "root_path": self.root_path}).lstrip("/")
+            path = self.root_path + ("/" if path == self.root_path else path)
+            scope = {**scope, "path": path, "raw_path": path.encode(), "root_path": self.root_path}
+        await self.app(scope, receive, send)

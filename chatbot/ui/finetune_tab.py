@@ -14,7 +14,7 @@ from chatbot.ui.finetune_view import ENDED, FinetuneView, is_running, render_fin
 from chatbot.ui.header import Header
 from chatbot.ui.i18n import translate_error
 from chatbot.ui.parts import Parts
-from chatbot.ui.people import Person, needs, require_admin
+from chatbot.ui.people import Person, needs, require_admin, require_curator
 from feedback_store.records import ExampleFilter
 
 if TYPE_CHECKING:
@@ -56,7 +56,15 @@ class FinetuneTab:
 
     def wire_load(self, demo: gr.Blocks) -> None:
         """Find a running retrain again after a reload."""
-        demo.load(self.on_look, inputs=[self.state], outputs=self.outputs, **SHORT)
+        demo.load(self.on_load, inputs=[self.state], outputs=self.outputs, **SHORT)
+
+    @needs("curator")
+    def on_load(self, state: Watching, request: gr.Request) -> tuple[Any, ...]:
+        """As on_look; a curator has nothing to look at."""
+        person = require_curator(self.parts, request)
+        if not person.is_admin:
+            return (gr.skip(), state, gr.skip(), gr.skip())
+        return self._show(state, person, request)
 
     @needs("admin")
     def on_look(self, state: Watching, request: gr.Request) -> tuple[Any, ...]:

@@ -93,7 +93,7 @@ def _show_tabs_of_role(parts: Parts) -> Callable[[gr.Request], list[Any]]:
     @needs("curator")
     def on_load(request: gr.Request) -> list[Any]:
         person = require_curator(parts, request)
-        return [gr.Tab(visible=person.is_admin) for _ in _ADMIN_TABS]
+        return [gr.update(visible=person.is_admin) for _ in _ADMIN_TABS]
 
     return on_load
 

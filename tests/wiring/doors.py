@@ -111,15 +111,20 @@ class Found:
 
 
 def find_actions() -> list[str]:
-    """Every word that an event function compares its `action` or `vote` with."""
-    words = set()
+    """Every word by which an event function may choose what it does: matched, compared with its
+    `action`, or the key of a table.
+    """
+    words: set[object] = set()
     for path in UI.glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        text = path.read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Dict) and "event_data(" in text:
+                words |= {key.value for key in node.keys if isinstance(key, ast.Constant)}
             if isinstance(node, ast.MatchValue) and isinstance(node.value, ast.Constant):
                 words.add(node.value.value)
             if isinstance(node, ast.Compare) and "action" in ast.unparse(node.left):
                 words |= {c.value for c in ast.walk(node) if isinstance(c, ast.Constant)}
-    return sorted(word for word in words if isinstance(word, str) and word != "action")
+    return sorted(word for word in words if isinstance(word, str) and word and word != "action")
 
 
 def add_victim(store: Store) -> int:
@@ -287,12 +292,11 @@ class Doors:
                 self._try_queue("admin", event, action)
 
     def _body(self, event: Event, action: str, session: str) -> dict[str, Any]:
-        form = {"recipe": "balanced", "reason": "because I want it", "may_train": "1",
-                "comment": "x", "text": ANSWER_TEXT, "answer": ANSWER_TEXT,
-                "share": "0.2"}  # fmt: skip
+        form = {"recipe": "balanced", "share": "0.2", "reason": "because I want it",
+                "may_train": "1", "comment": "x", "text": ANSWER_TEXT}  # fmt: skip
         said = {"action": action, "id": "c-victim", "turn": str(self.turn_id), "version": "v0001",
-                "vote": "left", "name": "state", "value": "", "text": "안녕하세요 반가워요",
-                "example": 1, "form": form}  # fmt: skip
+                "share": 0.5, "vote": "left", "name": "state", "value": "",
+                "text": "안녕하세요 반가워요", "example": 1, "form": form}  # fmt: skip
         return {
             "data": event.data, "event_data": said if event.takes_event else None,
             "fn_index": event.index, "trigger_id": event.trigger, "session_hash": session,
