@@ -125,7 +125,7 @@ def build_app(service: ChatService, identity: Identity, with_page: bool) -> Fast
                 identify=lambda request: (identity.person_of(request) or "", None),
             ),
         )
-    install_guards(app, identity)
+    install_guards(app, identity, None, service.limits.is_full)
     return app
 
 
@@ -135,7 +135,8 @@ async def serve(arguments: argparse.Namespace, home: Path) -> None:
     identity = Identity("benchmark" * 8)
     with Store.open(home / "data") as store:
         engine = build_engine(arguments, home)
-        settings = ChatSettings(sampling=Sampling(temperature=0.0), limits=NO_LIMITS)
+        limits = LimitSettings() if arguments.limits else NO_LIMITS
+        settings = ChatSettings(sampling=Sampling(temperature=0.0), limits=limits)
         service = ChatService(store, engine, lambda: None, settings)
         person_id, cookie = identity.new_person()
         if arguments.page:
@@ -164,6 +165,7 @@ def main() -> None:
     parser.add_argument("--vllm-key", default="")
     parser.add_argument("--model", default="")
     parser.add_argument("--tokens-per-s", type=float, default=0.0, help="of the scripted engine")
+    parser.add_argument("--limits", action="store_true", help="those of the product")
     parser.add_argument("--page", action="store_true", help="with the chat page")
     parser.add_argument("--num-turns", type=int, default=40, help="of the seeded conversation")
     with tempfile.TemporaryDirectory() as home:

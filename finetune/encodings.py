@@ -35,8 +35,8 @@ def detect_encoding(path: Path) -> str | None:
     with path.open("rb") as file:
         start = file.read(4)
     for bom, name in _BOMS:
-        if start.startswith(bom):
-            return name
+        if start.startswith(bom):  # which may stand before anything
+            return name if _decodes(path, name) else None
     return next((name for name in ("utf-8", "cp949") if _decodes(path, name)), None)
 
 

@@ -47,7 +47,7 @@ def _open_text(path: Path) -> Iterator[tuple[TextIO, bool]]:
     encoding = detect_encoding(path)
     is_mixed = encoding is None
     errors = "surrogateescape" if is_mixed else "strict"
-    with path.open(encoding=encoding or "utf-8", errors=errors, newline="") as file:
+    with path.open(encoding=encoding or "utf-8-sig", errors=errors, newline="") as file:
         yield file, is_mixed
 
 

@@ -24,6 +24,13 @@ def test_a_file_of_several_encodings_has_none(tmp_path: Path) -> None:
     assert detect_encoding(path) is None
 
 
+@pytest.mark.parametrize("start", ["\ufeff".encode(), b"\xff\xfe", b"\xfe\xff"])
+def test_a_mark_at_the_beginning_proves_nothing(tmp_path: Path, start: bytes) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes(start + b"a,b\n1,\xbf\x00\xd8\n\xff")
+    assert detect_encoding(path) is None
+
+
 @pytest.mark.parametrize(("right", "wrong"), [("utf-8", "latin-1"), ("cp949", "latin-1")])
 @pytest.mark.parametrize("text", ["텀블러를 써요", "안녕하세요. ABC 123!", "산책하며 줍깅"])
 def test_text_decoded_wrongly_once_is_undone(text: str, right: str, wrong: str) -> None:

@@ -7,12 +7,14 @@ A process of its own: `python -m tests.wiring.doors FOLDER`; Gradio leaves loops
 
 from __future__ import annotations
 
+import argparse
 import ast
 import asyncio
 import inspect
 import json
+import math
+import random
 import re
-import sys
 import threading
 import time
 from collections import Counter
@@ -237,6 +239,7 @@ class Doors:
         self.turn_id = turn_id
         self.found = Found()
         self.is_quick = is_quick
+        self.until = math.inf  # no further try after this
         self.cookies = make_cookies(application.identity)
         self.clients = {
             role: httpx.Client(base_url=url, cookies=cookies, trust_env=False, timeout=20)
@@ -261,6 +264,8 @@ class Doors:
 
     def try_one(self, role: str, what: str, call: Any) -> None:
         """Call, then see whether it did or showed too much."""
+        if time.monotonic() > self.until and role != "admin":
+            return
         before = self.look(role)
         status, text = call()
         self.found.num_tries += 1
@@ -331,6 +336,7 @@ class Doors:
     def try_routes(self) -> None:
         """Every route with every method; and the studio's under other spellings of its name."""
         routes = sorted(set(list_routes(list(self.app.routes))))
+        random.Random(8).shuffle(routes)
         for role in self.cookies:
             if role == "admin":
                 continue
@@ -420,8 +426,8 @@ def _knock(url: str, method: str, path: str, cookies: dict[str, str]) -> tuple[i
         connection.close()
 
 
-def main(folder: Path, is_quick: bool) -> None:
-    """Everything, once."""
+def main(folder: Path, is_quick: bool, seconds: float) -> None:
+    """Everything once, or as much of it as the time allows."""
     with FakeOpenAI() as fake, Store.open(folder / "data") as store:
         turn_id = add_victim(store)
         settings = Settings(
@@ -430,6 +436,7 @@ def main(folder: Path, is_quick: bool) -> None:
         )  # fmt: skip
         with serve(settings, store) as (url, application, app):
             doors = Doors(url, application, app, turn_id, is_quick)
+            doors.until = time.monotonic() + seconds
             doors.try_routes()
             doors.try_events()
             for client in doors.clients.values():
@@ -452,4 +459,9 @@ def main(folder: Path, is_quick: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), "--quick" in sys.argv)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--quick", action="store_true", help="pretenders try less")
+    parser.add_argument("--seconds", type=float, default=math.inf)
+    options = parser.parse_args()
+    main(options.folder, options.quick, options.seconds)
