@@ -8,6 +8,7 @@ import selectors
 import socket
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import quote
 
 PATH = "/ai/chatbot/recommendation/free-text"
@@ -97,3 +98,25 @@ def _listen(picker: selectors.BaseSelector, timeout_s: float) -> None:
             caller.received += piece
             if not piece or caller.received.endswith(b"0\r\n\r\n"):
                 picker.unregister(key.fileobj)
+
+
+def draw_flood(flood: Flood, path: Path) -> None:
+    """How soon the refused were told, as a picture."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    times = sorted((caller.first_s or 0.0) * 1000 for caller in flood.refused)
+    figure, axes = plt.subplots(figsize=(7, 3.2), layout="constrained")
+    axes.plot(times, [100 * (n + 1) / len(times) for n in range(len(times))], color="#1f7a50")
+    axes.axvline(100, color="#8a1c10", linestyle="--", linewidth=1)
+    axes.set(
+        xlabel="ms from the request to the refusal (dashed: the promise)",
+        ylabel="% of the refused",
+        title=f"{len(flood.callers):,} connections at once: {flood.num_served} served, "
+        f"{len(times)} told that there is no place",
+    )
+    axes.set_xlim(left=0)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
