@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from chatbot.base_models import SHORT_NAMES, BaseModel, prepare, resolve
 from chatbot.engines.base import Engine
 from chatbot.engines.vllm import VllmEngine
 from chatbot.engines.vllm_server import VllmSettings, is_cpu_build, is_installed
 from settings import Settings, SettingsError
+
+# All of an end must fit into the 30 s that a service manager waits: uvicorn 5 s, a training 10 s,
+# answers in flight 3 s, the model server 5 s.
+END_GRACE_S: Final = 3.0
 
 
 def choose_engine(settings: Settings) -> str:
@@ -67,5 +72,6 @@ def _vllm_settings(
         max_model_len=max_model_len,
         chat_template_kwargs=dict(base.chat_template_kwargs),
         extra_args=base.vllm_args,
+        shutdown_grace_s=END_GRACE_S,
         sleep_level=None if is_cpu_build() else 1,
     )

@@ -59,7 +59,7 @@ class Runtime:
         if self.settings.retention_days:
             self._keepers.append(asyncio.create_task(self._forget_daily()))
 
-    async def stop(self, timeout_s: float = 20.0) -> None:
+    async def stop(self, timeout_s: float = 10.0) -> None:
         """End a running retrain, then the engine and all its processes."""
         await asyncio.to_thread(self.learning.stop, timeout_s)
         for keeper in self._keepers:

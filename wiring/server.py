@@ -6,6 +6,7 @@ import asyncio
 import errno
 import logging
 import secrets
+import signal
 import socket
 import sys
 import threading
@@ -188,7 +189,7 @@ async def serve(settings: Settings, say: Callable[[str], None]) -> None:
             uvicorn.Config(
                 application.build(),
                 log_level="warning",
-                timeout_graceful_shutdown=10,
+                timeout_graceful_shutdown=5,
                 timeout_keep_alive=75,  # 5 s cut connections just before their next use
                 # Else the client's own X-Forwarded headers would count.
                 proxy_headers=bool(settings.trusted_proxies),
@@ -205,6 +206,9 @@ async def serve(settings: Settings, say: Callable[[str], None]) -> None:
             say(f"Studio without the password, once: {local}/studio/login?token={token}")
         if settings.share:
             asyncio.get_running_loop().run_in_executor(None, share, settings.port, say)
+        # uvicorn ends in order and then raises SIGTERM once more, which would end this process
+        # before the store is closed.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         await server.serve(sockets=[listening])
 
 

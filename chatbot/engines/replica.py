@@ -21,7 +21,6 @@ from chatbot.engines.vllm_server import VllmServer, VllmSettings
 logger = logging.getLogger(__name__)
 
 _POLL_S: Final = 0.2  # a process is looked at this often
-_HUNG_AFTER_S: Final = 60.0  # without health: a busy server answers late, a hung one never
 _MAX_BACKOFF_S: Final = 60.0
 _MAX_FAILED_STARTS: Final = 3
 
@@ -138,7 +137,7 @@ class Replica:
                 healthy_at = loop.time()
             elif not self.server:
                 raise EngineError("not_ready", f"{self.upstream.url} gives no answer.")
-            elif loop.time() - healthy_at > _HUNG_AFTER_S:
+            elif loop.time() - healthy_at > self._settings.timeouts.hung_after_s:
                 raise EngineError("died", "The engine hung.")
             checked_at = loop.time()
 

@@ -44,6 +44,7 @@ class Timeouts:
     sleep_s: float = 120.0  # to fall asleep, or to wake: gigabytes are moved
     health_s: float = 10.0
     health_every_s: float = 5.0  # between two looks at a server that is ready
+    hung_after_s: float = 60.0  # without health: a busy server answers late, a hung one never
     backoff_s: float = 1.0  # before a dead one is started again; doubled each time it fails
 
 

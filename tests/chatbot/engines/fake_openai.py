@@ -132,7 +132,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif body["model"] != "base" and body["model"] not in self.shown.adapters:
             self._fail(404, f"The model `{body['model']}` does not exist.")
         else:
-            self._answer()
+            self._answer(self.shown.fault or _named_fault(body))
 
     def _load(self, name: str, path: str) -> None:
         if self.shown.load_fault == "hang":
@@ -150,8 +150,7 @@ class _Handler(BaseHTTPRequestHandler):
         positions = [None, *({str(token): {"logprob": logprob}} for token in range(8))]
         self._reply(200, {"prompt_logprobs": positions, "choices": []})
 
-    def _answer(self) -> None:
-        fault = self.shown.fault
+    def _answer(self, fault: str) -> None:
         self.shown.answering.set()
         if fault == "status_500":
             return self._fail(500, "Internal Server Error")
@@ -232,6 +231,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
 
+def _named_fault(body: dict[str, Any]) -> str:
+    """Where the server is a process: the fault that the question names, as in "(stall)"."""
+    asked = str(body["messages"][-1]["content"]) if body["messages"] else ""
+    return next((fault for fault in FAULTS if f"({fault})" in asked), "")
+
+
 def _events(fault: str) -> Iterator[bytes]:
     yield _event({"choices": [{"delta": {"role": "assistant", "content": ""}}]})
     if fault == "not_json":
@@ -290,8 +295,8 @@ def main() -> None:
     if "--fail" in sys.argv:
         print("(EngineCore pid=7) ERROR [x.py:1] ValueError: there is no --fail", flush=True)
         sys.exit(3)
-    stubborn = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(60)"
+    stubborn = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(300)"
     subprocess.Popen([sys.executable, "-c", stubborn])
     with FakeOpenAI(int(sys.argv[sys.argv.index("--port") + 1])) as server:
         server.behaviour.forgets = "--forget" in sys.argv
-        time.sleep(60)
+        time.sleep(300)

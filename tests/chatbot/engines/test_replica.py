@@ -80,6 +80,21 @@ async def test_a_server_that_was_killed_comes_back_with_its_adapters(
     assert "".join(answer) == ANSWER
 
 
+async def test_a_server_that_hangs_is_ended_and_comes_back(settings: VllmSettings) -> None:
+    impatient = Timeouts(health_s=0.3, health_every_s=0.1, hung_after_s=0.5, backoff_s=0.05)
+    engine = VllmEngine(replace(settings, timeouts=impatient))
+    await engine.start()
+    await engine.wait_ready(20)
+    leader = _leader(settings.state_path)
+    os.kill(leader, signal.SIGSTOP)
+    await _until(lambda: engine.status().state == "degraded")
+    assert "hung" in engine.status().detail
+    await engine.wait_ready(20)
+    assert _alive({leader}) == set()
+    assert "".join([c.text async for c in engine.stream([], None, Sampling(), None)]) == ANSWER
+    await engine.stop()
+
+
 async def test_an_adapter_that_does_not_come_back_is_named(
     engine: VllmEngine, settings: VllmSettings, tmp_path: Path
 ) -> None:
