@@ -1,7 +1,8 @@
 # EcoLoop in a container: docker build --target cpu -t ecoloop . (or --target cuda)
 # The processes run as a user without rights, and write to /data and /tmp only: see compose.yaml.
 FROM python:3.11-slim-bookworm AS system
-# g++ and libnuma: vLLM compiles small kernels at its start. tini: ends and reaps its children.
+# g++ and libnuma1: for vLLM, which compiles small kernels on a GPU. tini: reaps what ended.
+# hadolint ignore=DL3008  (Debian keeps only the newest version of a package)
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends g++ libnuma1 tini \
     && rm -rf /var/lib/apt/lists/*
