@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import os
 import sys
 from collections.abc import Sequence
 
 from settings import Settings, SettingsError, add_flags, load_settings
+from wiring.plain_log import set_up_logging
 
 CHAT = "chat"
 # What a command needs to know of the settings; `chat` takes them all.
@@ -80,8 +80,7 @@ def refuse_second(settings: Settings) -> None:
 def main(words: Sequence[str]) -> int:
     """Command line; the exit code."""
     arguments = parse(words)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # kernels that a CPU does not need
+    set_up_logging()
     try:
         settings = load_settings(arguments, os.environ)
         if arguments.command != CHAT:
