@@ -65,6 +65,17 @@ def _explain_bind(host: str, port: int, error: OSError) -> str:
     return f"The address {host}:{port} cannot be used: {error.strerror}. Change --host or --port."
 
 
+def raise_file_limit() -> None:
+    """Every connection is an open file, and many systems start with 1,024 of them allowed."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65_536 if most == resource.RLIM_INFINITY else most
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+
+
 def is_reachable(settings: Settings) -> bool:
     """Whether anyone but this machine can come, be it through a proxy."""
     is_behind_proxy = bool(settings.trusted_proxies or settings.root_path)
@@ -180,6 +191,7 @@ def _chat_settings(settings: Settings) -> ChatSettings:
 
 async def serve(settings: Settings, say: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM. Raises SettingsError before anything is started."""
+    raise_file_limit()
     with Store.open(settings.data_dir) as store:
         base = find_base_model(settings)
         listening = bind(settings.host, settings.port)

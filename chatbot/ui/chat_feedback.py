@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
+from chatbot.errors import ChatError
+from chatbot.tries import Tries
 from chatbot.ui.blocks import tell
 from chatbot.ui.chat_state import OpenChat
 from chatbot.ui.chat_view import shown_recommendation
@@ -14,6 +17,8 @@ from chatbot.ui.parts import Parts
 from chatbot.ui.people import Person
 from feedback_store.records import ConsentKind, Turn
 
+MAX_WRITES: Final = 60  # ratings, reasons, corrections and consents of one stranger in a minute
+
 
 class ChatFeedback:
     """Blocking writes: call them in a thread. The turn was checked to be the person's own."""
@@ -21,10 +26,12 @@ class ChatFeedback:
     def __init__(self, parts: Parts, *, asks_consent: bool) -> None:
         self.parts = parts
         self.asks_consent = asks_consent
+        self._writes = Tries(MAX_WRITES, 60.0, time.monotonic)
 
     def apply(self, data: dict[str, Any], turn: Turn, state: OpenChat, person: Person) -> OpenChat:
         """What the page has open after the button; raises RecommendationError for a bad field."""
         closed = replace(state, editing=None, panel=None, message="")
+        self._count_write(person)
         match data.get("action"):
             case "thumb-up":
                 return self._rate(turn, "like", closed, person)
@@ -60,9 +67,27 @@ class ChatFeedback:
 
     def save_consents(self, data: dict[str, Any], person: Person) -> None:
         """One of the two consents, for all of the person's conversations."""
+        self._count_write(person)
         kind: ConsentKind = "train" if data.get("kind") == "train" else "keep"
         granted = data.get("checked") is True
         self.parts.store.set_consent(person.person_id, kind=kind, granted=granted)
+
+    def forget(self, person: Person) -> int:
+        """Delete all that is the person's own; how many conversations. It rewrites the search
+        index, so whoever has nothing to delete does not set it to work.
+        """
+        kept = self.parts.store.export_person(person.person_id)
+        if not any(kept[name] for name in ("conversations", "feedback", "examples", "consents")):
+            return 0
+        return self.parts.store.delete_person(person.person_id).num_conversations
+
+    def _count_write(self, person: Person) -> None:
+        """Raises ChatError when a stranger presses too often: every press is kept for good."""
+        if not self.asks_consent:
+            return
+        with self._writes.attempt(person.person_id) as attempt:
+            if attempt.wait_s:
+                raise ChatError("too_fast", "That was too often. Try again in a minute.")
 
     def _save_consent(self, granted: bool, turn: Turn, person: Person) -> None:
         store, conversation_id = self.parts.store, turn.conversation_id

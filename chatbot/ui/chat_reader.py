@@ -17,6 +17,7 @@ from chatbot.ui.versions import describe_version
 from feedback_store.records import Conversation, Turn
 
 NUM_TALKS: Final = 50
+MAX_QUERY: Final = 200  # characters
 
 
 class ChatReader:
@@ -87,5 +88,7 @@ class ChatReader:
 
     def render_talks(self, state: OpenChat, person: Person, query: str = "") -> str:
         """The person's earlier conversations, or those that contain the words."""
-        found = self.parts.chat.list_conversations(person.person_id, query.strip() or None)
+        found = self.parts.chat.list_conversations(
+            person.person_id, query.strip()[:MAX_QUERY] or None
+        )
         return render_conversations(found[:NUM_TALKS], state.conversation_id, query, person.lang)

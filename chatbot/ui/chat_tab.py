@@ -34,6 +34,7 @@ from feedback_store.errors import StoreError
 Updates = dict[Any, Any]
 NUM_LOOKS: Final = 40
 LOOK_S: Final = 0.05
+MAX_FOLLOWERS: Final = 3  # pages that see one answer grow: nobody takes all places with one answer
 
 
 class ChatTab:
@@ -185,12 +186,15 @@ class ChatTab:
         person = self._person(request)
         data = event_data(event)
         if data.get("action") == "forget":
-            gone = await asyncio.to_thread(self.parts.store.delete_person, person.person_id)
-            tell(person.lang, t(person.lang, "my_data_deleted", num=gone.num_conversations))
+            num = await asyncio.to_thread(self.feedback.forget, person)
+            tell(person.lang, t(person.lang, "my_data_deleted", num=num))
             return await self._show(OpenChat(), person)
         if data.get("action") == "consent" and not self.is_studio:
-            await asyncio.to_thread(self.feedback.save_consents, data, person)
-            tell(person.lang, t(person.lang, "consent_saved"))
+            try:
+                await asyncio.to_thread(self.feedback.save_consents, data, person)
+                tell(person.lang, t(person.lang, "consent_saved"))
+            except ChatError as error:
+                tell(person.lang, translate_error(person.lang, error.code, str(error)))
         return await self._show(state, person)
 
     # ---- one answer
@@ -335,7 +339,7 @@ class ChatTab:
         talk = await asyncio.to_thread(self.reader.find_conversation, conversation_id, person)
         state = OpenChat(conversation_id if live or talk else "")
         yield await self._show(state, person, is_busy=live is not None)
-        if live:
+        if live and live.num_followers < MAX_FOLLOWERS:
             async for updates in self._follow(live, state, person):
                 yield updates
 

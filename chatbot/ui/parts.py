@@ -132,7 +132,7 @@ class UiSettings:
     open_studio: bool = False  # "/" leads straight into the studio: one person on loopback
     retention_days: int = 30  # 0: for ever
     has_login: bool = False  # then the studio offers a way out
-    max_concurrent_answers: int = 128
+    max_concurrent_answers: int = 256  # 64 that are asked for, each with pages that follow
     max_upload_mb: int = 200
 
 
