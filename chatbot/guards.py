@@ -7,10 +7,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from fastapi import FastAPI
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection
@@ -75,6 +75,7 @@ def install_guards(
     app.add_middleware(StudioDoor, identity=identity)
     app.add_middleware(PersonCookie, identity=identity)
     app.add_middleware(BodyLimits, settings=settings)
+    app.add_middleware(OwnPages)
     if is_full:
         app.add_middleware(FullHouse, is_full=is_full)
     if settings.cors_origins:
@@ -82,6 +83,47 @@ def install_guards(
     app.add_middleware(SecurityHeaders)
     if app.root_path:
         app.add_middleware(UnderPath, root_path=app.root_path)
+
+
+class OwnPages:
+    """Only our own pages may send something to the page and the studio, or read what they answer.
+
+    Gradio lets any page read its answers, with cookies, wherever it is not asked as localhost. The
+    API has rules of its own.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the request through, or not."""
+        if scope["type"] != "http" or route_path(scope).startswith(API_PREFIX):
+            await self.app(scope, receive, send)
+            return
+        sends = scope["method"] not in ("GET", "HEAD")
+        answers_itself = route_path(scope) in _OPEN_STUDIO_PATHS  # the login, with a page
+        if sends and not answers_itself and _is_foreign(HTTPConnection(scope).headers):
+            detail = "Requests from other sites are not accepted."
+            await JSONResponse({"detail": detail}, 403)(scope, receive, send)
+            return
+
+        async def send_to_own(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name in [name for name in headers if name.startswith("access-control-")]:
+                    del headers[name]
+            await send(message)
+
+        await self.app(scope, receive, send_to_own)
+
+
+def _is_foreign(headers: Headers) -> bool:
+    """Whether another site's page sent it. No page can set the second header without being asked
+    first whether it may.
+    """
+    origin = headers.get("origin")
+    ours = (headers.get("host"), headers.get("x-forwarded-host"))
+    return origin is not None and (origin == "null" or urlsplit(origin).netloc not in ours)
 
 
 class SecurityHeaders:

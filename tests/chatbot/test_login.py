@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 import httpx
 import pytest
 from argon2 import PasswordHasher
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from starlette.types import Receive, Scope, Send
 
 from chatbot.guards import GuardSettings, install_guards
@@ -144,7 +144,7 @@ async def test_without_login_this_machine_enters_and_others_do_not(
     assert refused.status_code == 401
     assert "localhost" in refused.json()["detail"]
     cross = await make_client(app).post("/studio/api", headers={"origin": "http://evil.example"})
-    assert cross.status_code == 401
+    assert cross.status_code == 403
 
 
 @pytest.mark.parametrize(
@@ -249,3 +249,36 @@ async def test_tries_through_a_tunnel_do_not_lock_out_who_sits_here(
     assert codes == [401] * 5 + [429] * 2
     here = await make_client(app).post("/studio/login", data={"password": "correct horse"})
     assert here.status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        (None, 200),
+        ("http://eco.example", 200),
+        ("http://evil.example", 403),
+        ("http://other.eco.example", 403),
+        ("http://eco.example.evil.example", 403),
+        ("null", 403),
+        ("", 403),
+    ],
+)
+async def test_no_other_site_sends_anything_to_the_page(
+    make_client: MakeClient, origin: str | None, status: int
+) -> None:
+    client = make_client(build_app(LOCKED), "http://eco.example")
+    headers = {} if origin is None else {"origin": origin}
+    assert (await client.post("/echo", content=b"x", headers=headers)).status_code == status
+
+
+async def test_no_other_site_reads_what_the_page_answers(make_client: MakeClient) -> None:
+    app = build_app(LOCKED)
+
+    @app.get("/leaky")
+    async def leaky() -> Response:
+        told = {"access-control-allow-origin": "https://evil.example", "x-kept": "1"}
+        return Response("secret", headers={**told, "access-control-allow-credentials": "true"})
+
+    response = await make_client(app).get("/leaky", headers={"origin": "https://evil.example"})
+    assert [name for name in response.headers if name.startswith("access-control")] == []
+    assert response.headers["x-kept"] == "1"
