@@ -21,7 +21,8 @@ from finetune.canary import (
     stop_canary,
 )
 from finetune.evaluate import Serving
-from finetune.registry import locate_version, production_version, retire
+from finetune.model_export import export_version
+from finetune.registry import get_version, locate_version, production_version, retire
 from finetune.swap import Promotion, Reconciled, promote_live, reconcile, roll_back_live
 
 logger = logging.getLogger(__name__)
@@ -112,6 +113,13 @@ class LiveVersions:
         """Never offer the version again; raises when it answers, is the way back or on trial."""
         with self._swap_lock:
             retire(self._store, version)
+
+    def export(self, version: str) -> str:
+        """The adapter's files and a model card in a folder of their own; returns the folder."""
+        target = self._data_dir / "exports" / get_version(self._store, version).version
+        if not target.exists():
+            export_version(self._store, version, target, is_merged=False)
+        return str(target)
 
     # --- trial ----------------------------------------------------------------------------------
 

@@ -55,6 +55,8 @@ class AdaptersTab:
         try:
             if data.get("action") == "compare":
                 return self._show(person, request, comparison=self._compare(_form(data)))
+            if data.get("action") == "export":
+                return self._show(person, request, notice=self._export(data, person))
             done = self._apply(data, person)
         except Exception as error:
             code = getattr(error, "code", None)
@@ -115,6 +117,13 @@ class AdaptersTab:
         self.parts.learning.retire(version)
         return t(person.lang, "retired_now", version=version)
 
+    def _export(self, data: Mapping[str, Any], person: Person) -> str:
+        adapter = self._find(str(data.get("version", "")))
+        if adapter is None:
+            raise RegistryError("unknown_version", "The base model is exported by nobody.")
+        path = self.parts.learning.export(adapter.version)
+        return t(person.lang, "exported", version=adapter.version, path=path)
+
     # --- what is shown --------------------------------------------------------------------------
 
     def _compare(self, form: Mapping[str, Any]) -> Comparison:
@@ -151,6 +160,7 @@ class AdaptersTab:
         person: Person,
         request: gr.Request,
         message: str = "",
+        notice: str = "",
         comparison: Comparison | None = None,
     ) -> tuple[Any, ...]:
         store, learning = self.parts.store, self.parts.learning
@@ -165,6 +175,7 @@ class AdaptersTab:
             can_roll_back=can_roll_back,
             base_model=self.parts.engine_status().base_model,
             message=message,
+            notice=notice,
             trial=learning.canary(),
             comparison=comparison,
         )

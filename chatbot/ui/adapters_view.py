@@ -29,7 +29,8 @@ class AdaptersView:
     previous: str | None = None  # where a roll-back leads
     can_roll_back: bool = False
     base_model: str = ""
-    message: str = ""
+    message: str = ""  # why something was not done
+    notice: str = ""  # what was done, where people need more than a moment to read it
     trial: CanaryStatus | None = None
     comparison: Comparison | None = None
 
@@ -41,11 +42,8 @@ def version_name(version: str | None, lang: str) -> str:
 
 def render_adapters(view: AdaptersView) -> str:
     """The whole tab."""
-    notice = (
-        f'<p class="eco-notice eco-notice-warn" role="alert">{icon("warn")}'
-        f"<span>{escape(view.message)}</span></p>"
-        if view.message
-        else ""
+    notice = _render_notice(view.message, "eco-notice-warn", "warn") + _render_notice(
+        view.notice, "eco-notice-info", "check"
     )
     cards = "".join(render_card(card, view.lang) for card in view.cards)
     comparison = render_comparison(view.comparison, view.lang) if view.comparison else ""
@@ -55,6 +53,12 @@ def render_adapters(view: AdaptersView) -> str:
         f'<div class="eco-versions" id="adapters-table">{cards or _render_empty(view.lang)}'
         f"{_render_base(view)}</div>{render_events(view.events, view.lang)}"
     )
+
+
+def _render_notice(text: str, kind: str, sign: str) -> str:
+    if not text:
+        return ""
+    return f'<p class="eco-notice {kind}" role="alert">{icon(sign)}<span>{escape(text)}</span></p>'
 
 
 def _render_empty(lang: str) -> str:

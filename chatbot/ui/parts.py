@@ -108,6 +108,10 @@ class Learning(Protocol):
         """Never offer the version again; raises when it is in use."""
         ...
 
+    def export(self, version: str) -> str:
+        """Write the adapter with a model card into a folder of its own; returns which."""
+        ...
+
     def start_canary(self, version: str, share: float, *, actor: str, reason: str) -> None:
         """Let a share of the conversations talk with the version until thumbs decide."""
         ...

@@ -100,24 +100,38 @@ def _render_details(card: VersionCard, lang: str) -> str:
 
 def _render_buttons(card: VersionCard, lang: str) -> str:
     adapter = card.adapter
-    if card.is_production or adapter.state == "retired":
-        return ""
     version = escape(adapter.version)
-    retire = (
-        ""
-        if card.is_on_trial or card.is_way_back
-        else f'<button type="button" class="eco-button eco-quiet" id="adapter-retire-{version}" '
-        f'data-action="retire" data-version="{version}" '
-        f'data-confirm="{t(lang, "retire_confirm", version=version)}">{t(lang, "retire")}</button>'
+    ways = ""
+    if not card.is_production and adapter.state != "retired":
+        ways = _render_ways(card, version, lang)
+    export = (
+        f'<button type="button" class="eco-button eco-quiet" id="adapter-export-{version}" '
+        f'data-action="export" data-version="{version}">{t(lang, "export_adapter")}</button>'
     )
-    if adapter.state != "passed":
-        return f'<div class="eco-decide">{_render_override(version, lang)}{retire}</div>'
+    retire = _render_retire(card, version, lang)
+    return f'<div class="eco-decide">{ways}<span class="eco-aside">{export}{retire}</span></div>'
+
+
+def _render_ways(card: VersionCard, version: str, lang: str) -> str:
+    if card.adapter.state != "passed":
+        return _render_override(version, lang)
     promote = (
         f'<button type="button" class="eco-button" id="adapter-promote-{version}" '
         f'data-action="promote" data-version="{version}">{t(lang, "promote")}</button>'
     )
-    trial = render_trial_form(adapter.version, lang) if card.can_start_trial else ""
-    return f'<div class="eco-decide">{promote}{trial}{retire}</div>'
+    return promote + (render_trial_form(version, lang) if card.can_start_trial else "")
+
+
+def _render_retire(card: VersionCard, version: str, lang: str) -> str:
+    is_in_use = card.is_production or card.is_on_trial or card.is_way_back
+    if is_in_use or card.adapter.state == "retired":
+        return ""
+    question = t(lang, "retire_confirm", version=version)
+    return (
+        f'<button type="button" class="eco-button eco-quiet" id="adapter-retire-{version}" '
+        f'data-action="retire" data-version="{version}" data-confirm="{question}">'
+        f"{t(lang, 'retire')}</button>"
+    )
 
 
 def _render_override(version: str, lang: str) -> str:

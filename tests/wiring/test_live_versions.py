@@ -110,6 +110,19 @@ def test_what_is_on_trial_cannot_be_retired(versions: LiveVersions, store: Store
     assert adapter.state == "retired"
 
 
+def test_an_adapter_is_exported_with_its_card_once(versions: LiveVersions, store: Store) -> None:
+    folder = Path(versions.export("v0003"))
+    assert folder == store.data_dir / "exports" / "v0003"
+    assert {item.name for item in folder.iterdir()} == {
+        "README.md",
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    }
+    assert versions.export("v0003") == str(folder)
+    with pytest.raises(RegistryError, match="no adapter"):
+        versions.export("../exports/v0003")
+
+
 def test_a_trial_that_cannot_be_looked_at_goes_on(
     versions: LiveVersions, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -217,6 +217,9 @@ class ScriptedLearning:
     def retire(self, version: str) -> None:
         self.store.update_adapter(version, state="retired")
 
+    def export(self, version: str) -> str:
+        return f"/data/exports/{version}"
+
     def start_canary(self, version: str, share: float, *, actor: str, reason: str) -> None:
         if not 0 < share <= 0.5:
             raise Refusal("bad_share")

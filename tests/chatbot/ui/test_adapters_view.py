@@ -100,6 +100,15 @@ def test_what_is_in_use_cannot_be_retired() -> None:
     assert offered == ["v0004"]
 
 
+def test_every_version_can_be_exported_and_where_it_went_is_said() -> None:
+    cards = (make_card("v0002", is_production=True), make_card("v0001", "fail"))
+    html = render_adapters(make_view(*cards, production="v0002", notice=EVIL))
+    assert 'id="adapter-export-v0002"' in html
+    assert 'id="adapter-export-v0001"' in html
+    assert 'class="eco-notice eco-notice-info"' in html
+    assert "<img" not in html
+
+
 def test_rolling_back_names_where_it_leads() -> None:
     view = make_view(make_card("v0002"), production="v0002", previous="v0001", can_roll_back=True)
     assert "되돌리기 · v0001" in render_adapters(view)
