@@ -150,6 +150,6 @@ class LiveVersions:
             # The trial goes on as it was; the next look, a minute later, tries again.
             logger.warning("The trial could not be looked at: %s", error)
             return
-        if status.decision in ("worse", "better"):
+        if status.trial and find_trial(self._store) != status.trial:  # it has just ended
             logger.warning("%s", status.message)
         self._follow_alias()
