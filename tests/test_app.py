@@ -77,6 +77,26 @@ def test_a_retrain_with_too_few_examples_says_so_without_starting_an_engine(tmp_
     assert "Starting the engine" not in result.stdout
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--resume",), "There is no retrain to go on with."),
+        (("--recipe", "magic"), "There is no recipe 'magic'"),
+        (("--learn-from", "pairs"), "0 pairs of a better and a worse answer are there"),
+        (("--learn-from", "thumbs"), "0 thumbs up and 0 down are there"),
+    ],
+)
+def test_what_a_retrain_lacks_is_said_without_starting_an_engine(
+    tmp_path, run_app, words, sentence
+):
+    write_examples(tmp_path / "rows.jsonl", 25)
+    run_app("import", tmp_path / "rows.jsonl", "--accept", "--data-dir", tmp_path / "data")
+    result = run_app("retrain", *words, "--data-dir", tmp_path / "data")
+    assert result.returncode == 1
+    assert sentence in result.stdout
+    assert "Starting the engine" not in result.stdout
+
+
 def test_rows_are_imported_once_and_frozen_into_a_dataset(tmp_path, run_app):
     path, data_dir = tmp_path / "rows.jsonl", tmp_path / "data"
     write_examples(path, 30)

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from finetune.curate import collect_feedback
-from finetune.recipe import RunKind
+from finetune.preferences import offer_preferences
+from finetune.recipe import RunKind, load_recipe
 from finetune.registry import list_versions
+from finetune.runs import find_resumable
 from finetune.set_checks import refresh_new_feedback
 from settings import Settings
 from wiring import data_commands as data
@@ -74,13 +76,31 @@ def _add_retrain(parser: ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="go on with a retrain that broke off")
 
 
+def _find_refusal(context: Context, arguments: Namespace) -> tuple[str, str] | None:
+    """Why a retrain cannot start, as far as the store knows; raises RecipeError."""
+    store, settings = context.store, context.settings
+    if arguments.resume:
+        if find_resumable(store, store.data_dir):
+            return None
+        return "not_resumable", "There is no retrain to go on with. Start a new one."
+    have, need = count_accepted(store), settings.min_examples
+    if have < need:
+        message = f"{have} examples are accepted; a retrain needs at least {need}."
+        return "too_few_examples", message
+    load_recipe(arguments.recipe or settings.recipe)
+    kind = _KINDS[arguments.learn_from]
+    if kind == "sft":
+        return None
+    offer = next(item for item in offer_preferences(store) if item.kind == kind)
+    return None if offer.is_offered else ("too_few_preferences", offer.message)
+
+
 def _retrain(context: Context, arguments: Namespace) -> int:
     """The whole loop; exit code 3 when the gate refuses the candidate."""
-    have, need = count_accepted(context.store), context.settings.min_examples
     # Said at once, not after a minute of starting the engine.
-    if have < need and not arguments.resume:
-        message = f"{have} examples are accepted; a retrain needs at least {need}."
-        say_result(context, arguments, {"error": "too_few_examples", "message": message}, message)
+    if refusal := _find_refusal(context, arguments):
+        code, message = refusal
+        say_result(context, arguments, {"error": code, "message": message}, message)
         return EXIT_FAILED
     num_new = count_new(context.store)
     if num_new < arguments.if_new:
