@@ -187,6 +187,7 @@ def draw(found: dict[str, Measured]) -> None:
     loss.bar(names, [found[name].val_loss for name in names], color=["#2f855a", "0.7", "0.7"])
     loss.axhline(found["ours"].base_loss, color="0.4", linestyle="--", label="base model")
     loss.set_ylabel("validation loss, answers only")
+    loss.set_ylim(top=1.3 * max(item.val_loss for item in found.values()))
     loss.legend(frameon=False)
     figure.tight_layout()
     figure.savefig(PLOT, dpi=110)
