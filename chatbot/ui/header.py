@@ -8,6 +8,7 @@ from typing import Any, Final
 import gradio as gr
 
 from chatbot.engines.base import EngineStatus
+from chatbot.identity import Role
 from chatbot.ui.blocks import SHORT, html_part
 from chatbot.ui.i18n import t
 from chatbot.ui.icons import icon, logo
@@ -25,8 +26,12 @@ _KINDS: Final = {
 }
 
 
-def render_header(title: str, lang: str, *, log_out_path: str = "") -> str:
-    """Name on the left, switches on the right; log_out_path where there is a login."""
+def render_header(
+    title: str, lang: str, *, log_out_path: str = "", role: Role | None = None
+) -> str:
+    """Name on the left, switches on the right; log_out_path where there is a login. By the role
+    the style hides the tabs that are an admin's: their functions refuse everybody else, too.
+    """
     other = "en" if lang == "ko" else "ko"
     log_out = (
         f'<form method="post" action="{escape(log_out_path)}"><button type="submit" '
@@ -34,12 +39,17 @@ def render_header(title: str, lang: str, *, log_out_path: str = "") -> str:
         if log_out_path
         else ""
     )
+    shown_role = (
+        f'<span class="eco-tag" id="role">{t(lang, "role_curator")}</span>'
+        if role == "curator"
+        else ""
+    )
     return (
-        '<header class="eco-header">'
+        f'<header class="eco-header" data-role="{role or ""}">'
         f'<button type="button" class="eco-icon-button eco-side-toggle" data-ui="side" '
         f'aria-label="{t(lang, "open_talks")}">{icon("menu")}</button>'
         f'{logo(30)}<h1>{escape(title)}</h1><span class="eco-tagline">{t(lang, "tagline")}</span>'
-        '<span class="eco-space"></span>'
+        f'{shown_role}<span class="eco-space"></span>'
         f'<button type="button" class="eco-icon-button" data-ui="lang" data-lang="{other}" '
         f'id="lang-switch" lang="{other}">{icon("globe")}<span>{t(lang, "switch_lang")}</span>'
         "</button>"
@@ -83,9 +93,13 @@ class Header:
     @needs("chatter")
     def on_load(self, request: gr.Request) -> tuple[str, str, Any]:
         """The whole header."""
-        lang = self._person(request).lang
+        person = self._person(request)
+        lang = person.lang
         status, timer = self.on_tick(request)
-        bar = render_header(self.parts.settings.title, lang, log_out_path=self.log_out_path)
+        role = person.role if self.is_studio else None
+        bar = render_header(
+            self.parts.settings.title, lang, log_out_path=self.log_out_path, role=role
+        )
         return bar, status, timer
 
     @needs("chatter")

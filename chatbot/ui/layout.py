@@ -14,7 +14,6 @@ from starlette.routing import Route
 from chatbot.page_routes import PageRoutes
 from chatbot.ui.adapters_tab import AdaptersTab
 from chatbot.ui.arena_tab import ArenaTab
-from chatbot.ui.blocks import SHORT
 from chatbot.ui.chat_tab import ChatTab
 from chatbot.ui.curate_tab import CurateTab
 from chatbot.ui.dataset_download import DOWNLOAD_PATH, serve_dataset
@@ -27,11 +26,10 @@ from chatbot.ui.log_view import CSV_PATH
 from chatbot.ui.no_fetch import forbid_fetching
 from chatbot.ui.page import ASSETS_DIR, STUDIO_PATH, PageMiddleware, PageSettings
 from chatbot.ui.parts import Parts
-from chatbot.ui.people import check_declared, needs, require_curator
+from chatbot.ui.people import check_declared
 from chatbot.ui.theme import build_theme
 
 _ASSETS: Final = {"theme.css": "text/css", "ui.js": "text/javascript", "logo.svg": "image/svg+xml"}
-_ADMIN_TABS: Final = ("finetune", "adapters", "log")
 _UPLOAD_KEPT_S: Final = 3600  # how long Gradio keeps an uploaded file
 
 
@@ -63,7 +61,6 @@ def build_studio(parts: Parts) -> gr.Blocks:
         arena, curate = ArenaTab(parts, is_studio=True), CurateTab(parts)
         finetune, adapters = FinetuneTab(parts, header), AdaptersTab(parts, header)
         insights = InsightsTab(parts)
-        admin_tabs: list[gr.Tab] = []
         with gr.Tabs(elem_id="tabs", elem_classes="eco-tabs"):
             with _tab("chat"):
                 chat.build()
@@ -78,24 +75,10 @@ def build_studio(parts: Parts) -> gr.Blocks:
                 with _tab(name) as tab:
                     part.build()
                 part.wire_select(tab)
-                if name in _ADMIN_TABS:
-                    admin_tabs.append(tab)
         header.wire(demo)
         chat.wire_load(demo)
         finetune.wire_load(demo)
-        demo.load(_show_tabs_of_role(parts), outputs=admin_tabs, **SHORT)
     return _finish(demo, is_studio=True)
-
-
-def _show_tabs_of_role(parts: Parts) -> Callable[[gr.Request], list[Any]]:
-    """A curator is not shown what only admins do; their functions refuse, too."""
-
-    @needs("curator")
-    def on_load(request: gr.Request) -> list[Any]:
-        person = require_curator(parts, request)
-        return [gr.update(visible=person.is_admin) for _ in _ADMIN_TABS]
-
-    return on_load
 
 
 def _page(parts: Parts) -> gr.Blocks:

@@ -65,7 +65,12 @@ def _head(lang: str, title: str, root: str) -> str:
 
 def render_page(html: str, lang: str, title: str, root: str = "") -> str:
     """Gradio's page with our language, styles and script in front."""
-    kept = [line for line in html.split("\n") if "gradio-app/gradio" not in line]
+    # The framework's own address, and a manifest that only an installed app needs.
+    kept = [
+        line
+        for line in html.split("\n")
+        if "gradio-app/gradio" not in line and 'rel="manifest"' not in line
+    ]
     page = "\n".join(kept)
     page = page.replace('content="Click to try out the app!"', f'content="{t(lang, "tagline")}"')
     page = page.replace('content="Gradio"', f'content="{escape(title)}"')
