@@ -29,6 +29,12 @@ class Caller:
         return int(head) if head.isdigit() else 0
 
     @property
+    def is_over(self) -> bool:
+        """Whether nothing more is to come: the end of a stream, or one event of a refusal."""
+        is_refusal = self.status == 429 and self.received.endswith(b"\n\n")
+        return is_refusal or self.received.endswith(b"0\r\n\r\n")
+
+    @property
     def is_served(self) -> bool:
         """Whether the whole answer came."""
         return b"event: close" in self.received
@@ -96,7 +102,7 @@ def _listen(picker: selectors.BaseSelector, timeout_s: float) -> None:
             if caller.first_s is None:
                 caller.first_s = time.perf_counter() - caller.sent_at
             caller.received += piece
-            if not piece or caller.received.endswith(b"0\r\n\r\n"):
+            if not piece or caller.is_over:
                 picker.unregister(key.fileobj)
 
 
