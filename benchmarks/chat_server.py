@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import socket
 import sys
@@ -152,6 +153,8 @@ async def serve(arguments: argparse.Namespace, home: Path) -> None:
             uvicorn.Config(app, log_level="error", backlog=2048, timeout_keep_alive=75)
         )
         ready = {"url": url, "cookie_name": PERSON_COOKIE, "cookie": cookie}
+        gc.collect()
+        gc.freeze()  # as the product does
         print(json.dumps(ready), flush=True)
         await server.serve(sockets=[listener])
         await service.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import logging
 import secrets
 import signal
@@ -74,6 +75,14 @@ def raise_file_limit() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 65_536 if most == resource.RLIM_INFINITY else most
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+
+
+def keep_from_collection() -> None:
+    """All that stands by now stays for good: the garbage collector need not walk through it, which
+    held everybody up for 0.2 to 0.4 s whenever many came at once.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def is_reachable(settings: Settings) -> bool:
@@ -221,6 +230,7 @@ async def serve(settings: Settings, say: Callable[[str], None]) -> None:
         # uvicorn ends in order and then raises SIGTERM once more, which would end this process
         # before the store is closed.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        keep_from_collection()
         await server.serve(sockets=[listening])
 
 
