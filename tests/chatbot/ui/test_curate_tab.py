@@ -114,6 +114,7 @@ def test_a_flag_leads_to_its_twin_and_the_tokens_are_shown(page: Page) -> None:
     expect(page.locator("#curate-twin")).to_contain_text("비교: #")
     page.keyboard.press("t")
     expect(page.locator("#curate-tokens .eco-token-loss").first).to_be_visible()
+    page.wait_for_timeout(800)  # the part is drawn anew
     page.keyboard.press("t")
     expect(page.locator("#curate-tokens")).to_have_count(0)
 
@@ -151,11 +152,12 @@ def test_the_set_is_checked_and_versions_are_frozen_and_compared(page: Page) -> 
     expect(page.locator("[data-count=accepted] b")).to_have_text(str(accepted + 1))
     page.click("#datasets-fold")
     page.click("#dataset-freeze")
-    expect(page.locator("#datasets-table tbody tr")).to_have_count(2)  # the row, and its papers
+    # The row and its papers; the first freeze starts the search for personal data.
+    expect(page.locator("#datasets-table tbody tr")).to_have_count(2, timeout=30_000)
     page.keyboard.press("a")
     expect(page.locator("[data-count=accepted] b")).to_have_text(str(accepted + 2))
     page.click("#dataset-freeze")
-    expect(page.locator("#dataset-diff [data-diff=added] b")).to_have_text("1")
+    expect(page.locator("#dataset-diff [data-diff=added] b")).to_have_text("1", timeout=20_000)
     with page.expect_download() as download:
         page.click("#datasets-table a >> nth=1")
     assert download.value.suggested_filename.endswith("-parquet.zip")
