@@ -68,8 +68,11 @@ class WatchedLearning(ScriptedLearning):
     def stop(self, timeout_s: float) -> None:
         self.cancel.set()
 
-    def start_retrain(self, recipe: str, *, actor: str) -> None:
+    def start_retrain(self, recipe: str, *, actor: str, **how: Any) -> None:
         self.told.append("start")
+
+    def resume_retrain(self, *, actor: str) -> None:
+        self.told.append("resume")
 
     def cancel_retrain(self, *args: Any, **kwargs: Any) -> None:
         self.told.append("cancel")
@@ -293,6 +296,8 @@ class Doors:
                             f"call/{event.api_name}", f"call/v2/{event.api_name}"):  # fmt: skip
                     self._try_way(role, event, way)
         for event in list_events(self.app):  # last, since it changes everything
+            ids = [row.example_id for row in self.store.find_examples().items]
+            self.store.decide_examples(ids, state="accepted", decided_by="p_admin")
             for action in self.actions if event.takes_event else [""]:
                 self._try_queue("admin", event, action)
 
