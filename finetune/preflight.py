@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from finetune.checks import AnswerFormat
 
 IGNORED: Final = -100  # the label of a token that is not learnt
+_BLANK: Final = " \t\r\n\u0120\u010a\u2581"  # the last three: how vocabularies write blanks
 _FEW_STEPS: Final = 60
 _MANY_EPOCHS: Final = 20
 _MOST_LEFT_OUT: Final = 0.2  # share of rows that may be too long
@@ -184,7 +185,7 @@ def check_tokenizer(facts: TokenizerFacts) -> list[Finding]:
                 "Restore tokenizer_config.json and chat_template.jinja of the base model.",
             )
         )
-    if facts.eos_id is None or facts.eos_token is None or not facts.eos_token.strip():
+    if facts.eos_id is None or facts.eos_token is None or not facts.eos_token.strip(_BLANK):
         found.append(
             _refuse(
                 "broken_eos",

@@ -115,8 +115,9 @@ def test_a_line_break_after_the_end_of_turn_is_fine() -> None:
     assert check_rows([row], FACTS) == []
 
 
-def test_an_end_token_that_is_a_space_is_refused() -> None:
-    assert codes(check_tokenizer(replace(FACTS, eos_token=" "))) == ["broken_eos"]
+@pytest.mark.parametrize("eos", [" ", "\u0120", "\u2581", "\n", ""])
+def test_an_end_token_that_is_a_space_is_refused(eos: str) -> None:
+    assert codes(check_tokenizer(replace(FACTS, eos_token=eos))) == ["broken_eos"]
 
 
 def test_a_missing_template_is_refused_and_one_of_ones_own_too() -> None:
