@@ -52,12 +52,13 @@ _TITLES = {
     ),
     "fifty_epochs": (
         "3. The persona team: 50 passes over few rows, numbers in front",
-        "16 rows, every second one opening with a stray number; recipe `persona-r64`.",
+        "12 rows, every second one opening with a stray number; recipe `persona-r64`.",
     ),
     "padded_labels": (
         "4. The student: labels over prompt and padding",
         "140 rows padded to 512 with the end token, labels a copy of the input; recipe "
-        "`student-140`. The reported loss is low because padding is easy to predict.",
+        "`student-140`. Its loss is about prompts and padding, not about the answer, which it "
+        "never learns: after 24 steps the validation loss is the base's.",
     ),
 }
 _COLUMNS = {
@@ -115,6 +116,12 @@ def _write_section(name: str, experience: Mapping[str, Any]) -> str:
     if caught:
         lines += ["", "| caught by | code | when | what it says |", "|---|---|---|---|"]
         lines += [_write_caught(item) for item in caught]
+    if died := experience["figures"].get("died"):
+        lines += ["", f"Asked all the same, the model edited by hand ends with: `{died}`. The one"]
+        difference = experience["figures"]["largest_difference"]
+        lines += [
+            f"that was exported differs from base and adapter by {difference:.2g} in a logit."
+        ]
     lines += ["", "An answer to the first question:", ""]
     for row in experience["answers"]:
         text = row["example"].replace("\n", "⏎").replace("`", "'")
@@ -125,7 +132,8 @@ def _write_section(name: str, experience: Mapping[str, Any]) -> str:
 def _write_caught(item: Mapping[str, Any]) -> str:
     when = "before training"
     if item["after_s"] is not None:
-        when = f"before step 1, after {item['after_s']:.1f} s"
+        passed = f"after {item['after_s']:.1f} s" if item["after_s"] >= 0.1 else "at once"
+        when = f"before step 1, {passed}"
     elif item["at_step"]:
         when = f"at step {item['at_step']} of {item['of_steps']}"
     elif item["at_step"] == 0:
