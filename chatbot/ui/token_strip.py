@@ -31,9 +31,7 @@ def render_tokens(example: Example, completion: str, checks: CheckSettings, lang
 
 def _frame(body: str, lang: str) -> str:
     label = t(lang, "tokens_title")
-    return (
-        f'<section class="eco-token-box" id="curate-tokens" aria-label="{label}">{body}</section>'
-    )
+    return f'<section class="eco-token-box" id="token-strip" aria-label="{label}">{body}</section>'
 
 
 def _render_view(view: TokenView, max_length: int, lang: str) -> str:

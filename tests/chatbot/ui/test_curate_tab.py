@@ -113,10 +113,10 @@ def test_a_flag_leads_to_its_twin_and_the_tokens_are_shown(page: Page) -> None:
     page.click("[data-flag=near_duplicate] [data-action=compare]")
     expect(page.locator("#curate-twin")).to_contain_text("비교: #")
     page.keyboard.press("t")
-    expect(page.locator("#curate-tokens .eco-token-loss").first).to_be_visible()
+    expect(page.locator("#token-strip .eco-token-loss").first).to_be_visible()
     page.wait_for_timeout(800)  # the part is drawn anew
     page.keyboard.press("t")
-    expect(page.locator("#curate-tokens")).to_have_count(0)
+    expect(page.locator("#token-strip")).to_have_count(0)
 
 
 def test_a_dropped_file_is_imported_and_every_row_accounted_for(page: Page, tmp_path: Path) -> None:
