@@ -52,7 +52,8 @@ _TITLES = {
     ),
     "fifty_epochs": (
         "3. The persona team: 50 passes over few rows, numbers in front",
-        "12 rows, every second one opening with a stray number; recipe `persona-r64`.",
+        "12 rows, every second one opening with a stray number; recipe `persona-r64`. When last "
+        "measured, neither the numbers nor the parroting came back on this base.",
     ),
     "padded_labels": (
         "4. The student: labels over prompt and padding",
