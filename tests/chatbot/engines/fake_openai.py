@@ -48,6 +48,7 @@ class Behaviour:
     fault: str = ""
     load_fault: str = ""  # "hang", "refuse", "no_effect"
     healthy: bool = True
+    is_dead: bool = False  # open connections break off, too
     slow_s: float = 0.1  # between two letters of "slow"
     is_vllm: bool = True
     forgets: bool = False  # after waking it says something else than before
@@ -83,6 +84,7 @@ class FakeOpenAI:
 
     def close(self) -> None:
         """Let every answer end and listen no more; again is no error."""
+        self.behaviour.is_dead = True
         self.behaviour.may_go_on.set()
         self._server.shutdown()
         self._server.server_close()
@@ -104,6 +106,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing on the terminal."""
 
     def do_GET(self) -> None:
+        if self.shown.is_dead:
+            self.close_connection = True
+            return
         if self.path == "/health":
             self._reply(200 if self.shown.healthy else 503, {})
         elif self.path == "/v1/models":
@@ -115,6 +120,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._reply(200, {"data": [base, *known]} if self.shown.is_vllm else {"hello": 1})
 
     def do_POST(self) -> None:
+        if self.shown.is_dead:
+            self.close_connection = True
+            return
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or "{}")
         self.shown.requests.append((self.path, body))
         if self.path.startswith("/sleep"):
