@@ -58,7 +58,8 @@ class DatasetsPanel:
     @needs("curator")
     def on_show(self, state: DatasetsState, request: gr.Request) -> tuple[str, DatasetsState]:
         """The part as it was left, with what is new."""
-        return self._show(replace(state, message=""), require_curator(self.parts, request))
+        person = require_curator(self.parts, request)
+        return self._show(replace(state, message=""), person)
 
     @needs("curator")
     def on_act(

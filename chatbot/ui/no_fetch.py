@@ -12,7 +12,7 @@ import gradio as gr
 from gradio import processing_utils
 
 
-async def _refuse(*_asked: Any) -> Any:
+async def _refuse(*_asked: Any, **_named: Any) -> Any:
     raise gr.Error("Addresses are not fetched.", print_exception=False)
 
 
