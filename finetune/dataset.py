@@ -177,7 +177,7 @@ def freeze_dataset(
 ) -> Dataset:
     """Write the accepted examples as a dataset, or find the one that holds exactly these.
 
-    Raises DatasetError("no_examples") when nothing may be trained on.
+    Raises DatasetError "no_examples" or "only_validation" when there is nothing to train on.
     """
     settings = settings or DatasetSettings()
     parent = data_dir.absolute() / "datasets"
@@ -202,7 +202,7 @@ def _build(store: Store, folder: Path, settings: DatasetSettings) -> Dataset:
     kept = _kept_in_validation(store)
     tally, files = _write_rows(store, folder, settings, kept)
     if not tally.rows["train"]:
-        raise DatasetError("no_examples", _explain_empty(tally))
+        raise _explain_empty(tally)
     if _needs_one_more(tally, settings):
         kept |= {min(tally.conversations)}
         tally, files = _write_rows(store, folder, settings, kept)
@@ -223,12 +223,19 @@ def _build(store: Store, folder: Path, settings: DatasetSettings) -> Dataset:
     return store.get_dataset(dataset.dataset_id) or dataset
 
 
-def _explain_empty(tally: _Tally) -> str:
+def _explain_empty(tally: _Tally) -> DatasetError:
+    if num := len(tally.rows["validation"]):
+        return DatasetError(
+            "only_validation",
+            f"All examples that may be trained on ({num}) are of conversations that are kept for "
+            "validation. Accept examples of other conversations, then try again.",
+        )
     reasons = ", ".join(f"{name}: {count}" for name, count in tally.left_out.items())
     left_out = f" Left out were {reasons}." if reasons else ""
-    return (
+    return DatasetError(
+        "no_examples",
         f"No accepted example may be trained on.{left_out} "
-        "Accept examples in the Curate tab, then try again."
+        "Accept examples in the Curate tab, then try again.",
     )
 
 

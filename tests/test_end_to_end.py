@@ -125,9 +125,9 @@ def test_the_starter_examples_are_imported_and_accepted(page):
     page.locator("#curate-starter").click()
     pending = page.locator("#curate-counts [data-count=pending] b")
     expect(pending).to_have_text("120", timeout=MINUTE)
-    page.on("dialog", lambda dialog: dialog.accept())
-    page.locator("#curate-bulk summary").click()
+    page.keyboard.press("b")
     page.locator("#curate-bulk-accept").click()
+    page.locator("#curate-plan-go").click(timeout=MINUTE)
     accepted = page.locator("#curate-counts [data-count=accepted] b")
     expect(accepted).to_have_text("122", timeout=MINUTE)
 

@@ -161,6 +161,14 @@ def test_ten_conversations_leave_at_least_one_for_validation(store: Store) -> No
     assert (dataset.num_train, dataset.num_validation) == (9, 1)
 
 
+def test_only_conversations_kept_for_validation_are_said_so(store: Store) -> None:
+    kept = next(n for n in range(100) if is_validation(f"group-{n}", 0.10))
+    accept(store, [numbered(kept)])
+    with pytest.raises(DatasetError, match="other conversations") as error:
+        freeze_dataset(store, store.data_dir)
+    assert error.value.code == "only_validation"
+
+
 def test_nothing_accepted_is_said_in_a_sentence(store: Store) -> None:
     with pytest.raises(DatasetError, match="Accept examples in the Curate tab") as error:
         freeze_dataset(store, store.data_dir)
