@@ -29,7 +29,7 @@ sys.path.insert(0, str(ROOT))  # run as a file, from anywhere
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainerCallback
 from transformers import TrainingArguments as Arguments
 from trl import SFTConfig, SFTTrainer
@@ -45,7 +45,7 @@ from finetune.preflight import (
 )
 from finetune.recipe import Recipe, count_steps, recipe_from_dict
 from finetune.sampled_answers import render_prompt
-from finetune.trainer import AnswerTrainer
+from finetune.trainer import AnswerTrainer, lora_config
 from finetune.training_callback import peak_memory_mib
 from finetune.training_rows import TrainingRow, read_rows
 
@@ -111,18 +111,6 @@ def load_base(peer: Peer, tokenizer: Any) -> Any:
     return model.to(peer.device)
 
 
-def make_lora(recipe: Recipe) -> LoraConfig:
-    """Rank, alpha, dropout and layers of the recipe."""
-    modules = recipe.target_modules
-    return LoraConfig(
-        task_type="CAUSAL_LM",
-        r=recipe.r,
-        lora_alpha=recipe.lora_alpha,
-        lora_dropout=recipe.lora_dropout,
-        target_modules=modules if isinstance(modules, str) else list(modules),
-    )
-
-
 def to_messages(row: TrainingRow) -> list[dict[str, str]]:
     """Prompt and answer."""
     return row.to_conversation()
@@ -151,7 +139,7 @@ def make_padded(peer: Peer, clock: Clock) -> Any:
     """As the script of the 140 rows: everything is padded to max_length."""
     recipe, tokenizer = peer.recipe, AutoTokenizer.from_pretrained(peer.base)
     rows = pad_rows(read_rows(peer.dataset, "train"), tokenizer, recipe.max_length)
-    model = get_peft_model(load_base(peer, tokenizer), make_lora(recipe))
+    model = get_peft_model(load_base(peer, tokenizer), lora_config(recipe))
     model.enable_input_require_grads()
     batch, micro = recipe.effective_batch_size or 16, recipe.per_device_train_batch_size or 1
     arguments = Arguments(
@@ -191,7 +179,7 @@ def make_trl(peer: Peer, clock: Clock) -> Any:
         args=arguments,
         train_dataset=to_pairs(read_rows(peer.dataset, "train")),
         processing_class=tokenizer,
-        peft_config=make_lora(recipe),
+        peft_config=lora_config(recipe),
         callbacks=[clock],
     )
 

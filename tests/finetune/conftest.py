@@ -5,6 +5,7 @@ import pytest
 from hypothesis import settings
 
 from feedback_store.store import Store
+from tests.tiny_models import build_model
 
 # How long an example takes on a busy machine says nothing about what it proves.
 settings.register_profile("steady", deadline=None)
@@ -15,3 +16,20 @@ settings.load_profile("steady")
 def store(tmp_path: Path) -> Iterator[Store]:
     with Store.open(tmp_path / "data") as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Two threads that wait for each other make so small a model ten times slower."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random base model for the tests of a file."""
+    return build_model(tmp_path_factory.mktemp("llama"))

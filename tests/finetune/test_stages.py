@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,28 +14,12 @@ from finetune.job import ADAPTER_DIR, EVENTS_FILE, METRICS_FILE, SFT_DIR
 from finetune.run_files import read_json, read_lines
 from finetune.run_process import is_alive, make_environment, spawn
 from tests.finetune.training_jobs import SHORT, make_job, run, write_pairs, write_thumbs
-from tests.tiny_models import build_model
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.usefixtures("one_thread"),
     pytest.mark.filterwarnings("ignore"),  # of torch, transformers and trl, not of this project
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Two threads that wait for each other make so small a model ten times slower."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_model(tmp_path_factory.mktemp("llama"))
 
 
 def test_pairs_are_learnt_on_top_of_imitation(llama: Path, tmp_path: Path) -> None:
