@@ -1,15 +1,15 @@
-"""Bars as SVG and HTML, drawn here."""
+"""Bars as HTML, drawn here."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from html import escape
 from typing import Final
 
-WIDTH: Final = 720
-HEIGHT: Final = 180
-_LEFT, _TOP, _BOTTOM = 34, 10, 26  # margins
+_MIN_DAYS: Final = 14  # fewer would look like a wall
+_MAX_DAYS: Final = 60  # more would not be told apart on a phone
 
 
 @dataclass(frozen=True)
@@ -21,35 +21,33 @@ class Day:
     num_dislikes: int
 
 
+def _fill(days: Sequence[Day]) -> list[Day]:
+    """Every day up to the last one, those without ratings too; two weeks to two months."""
+    known = {day.day: day for day in days}
+    last = date.fromisoformat(days[-1].day)
+    span = (last - date.fromisoformat(days[0].day)).days + 1
+    num = min(max(_MIN_DAYS, span), _MAX_DAYS)
+    names = [(last - timedelta(days=back)).isoformat() for back in reversed(range(num))]
+    return [known.get(name, Day(name, 0, 0)) for name in names]
+
+
 def render_days(days: Sequence[Day], name: str) -> str:
-    """Likes upwards, dislikes on top of them in another colour; "" without days."""
+    """Likes upwards, dislikes on top of them in another colour; "" without days (in order)."""
     if not days:
         return ""
-    highest = max(1, *(day.num_likes + day.num_dislikes for day in days))
-    step = (WIDTH - _LEFT) / max(len(days), 14)
-    room = HEIGHT - _TOP - _BOTTOM
-    bars = []
-    for number, day in enumerate(days):
-        x = _LEFT + number * step
-        likes, dislikes = (room * n / highest for n in (day.num_likes, day.num_dislikes))
-        base = HEIGHT - _BOTTOM
-        bars.append(
-            f"<g><title>{escape(day.day)}: +{day.num_likes} −{day.num_dislikes}</title>"
-            f'<rect class="eco-bar-like" x="{x:.1f}" y="{base - likes:.1f}" '
-            f'width="{step * 0.7:.1f}" height="{likes:.1f}" rx="2"/>'
-            f'<rect class="eco-bar-dislike" x="{x:.1f}" y="{base - likes - dislikes:.1f}" '
-            f'width="{step * 0.7:.1f}" height="{dislikes:.1f}" rx="2"/></g>'
-        )
-    ends = {0: days[0].day, len(days) - 1: days[-1].day}
-    labels = "".join(
-        f'<text x="{_LEFT + number * step:.1f}" y="{HEIGHT - 8}">{escape(day[5:])}</text>'
-        for number, day in ends.items()
+    filled = _fill(days)
+    highest = max(1, *(day.num_likes + day.num_dislikes for day in filled))
+    bars = "".join(
+        f'<i title="{day.day}: +{day.num_likes} −{day.num_dislikes}">'
+        f'<b class="eco-bar-dislike" style="height:{100 * day.num_dislikes / highest:.1f}%"></b>'
+        f'<b class="eco-bar-like" style="height:{100 * day.num_likes / highest:.1f}%"></b></i>'
+        for day in filled
     )
-    scale = f'<text x="{_LEFT - 8}" y="{_TOP + 8}" text-anchor="end">{highest}</text>'
     return (
-        f'<figure class="eco-plot"><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="{escape(name)}">{"".join(bars)}<g class="eco-plot-grid">{labels}{scale}</g>'
-        "</svg></figure>"
+        f'<figure class="eco-plot"><div class="eco-plot-values"><span>{highest}</span></div>'
+        f'<div class="eco-days" role="img" aria-label="{escape(name)}">{bars}</div>'
+        f'<div class="eco-plot-steps"><span>{filled[0].day[5:]}</span>'
+        f"<span>{filled[-1].day[5:]}</span></div></figure>"
     )
 
 

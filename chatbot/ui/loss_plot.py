@@ -1,4 +1,7 @@
-"""The loss of a run as SVG: drawn here, so that following a run costs the browser nothing."""
+"""The loss of a run as SVG: drawn here, so that following a run costs the browser nothing.
+
+The lines stretch with the page; the labels are HTML beside them and keep their size on a phone.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,8 @@ from chatbot.ui.i18n import t
 
 Points = Sequence[tuple[int, float]]
 
-WIDTH: Final = 720
-HEIGHT: Final = 250
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 14, 34  # margins
+WIDTH: Final = 1000
+HEIGHT: Final = 200
 _NUM_TICKS: Final = 4
 _MAX_POINTS: Final = 400  # more would not be seen
 
@@ -45,12 +47,12 @@ class _Scale:
 
     def x(self, step: float) -> float:
         """Step 0 stands on the left edge."""
-        return _LEFT + (WIDTH - _LEFT - _RIGHT) * step / self.last_step
+        return WIDTH * step / self.last_step
 
     def y(self, value: float) -> float:
         """The highest value stands on top."""
         share = (value - self.low) / (self.high - self.low)
-        return HEIGHT - _BOTTOM - (HEIGHT - _TOP - _BOTTOM) * share
+        return HEIGHT * (1 - share)
 
     def path(self, points: Points) -> str:
         """A line through the points."""
@@ -58,23 +60,15 @@ class _Scale:
         return "M" + " L".join(places)
 
 
-def _render_grid(scale: _Scale, lang: str) -> str:
-    parts = []
-    num_lines = round((scale.high - scale.low) / scale.tick)
-    for number in range(num_lines + 1):
+def _render_grid(scale: _Scale) -> tuple[str, str]:
+    """(lines of the grid, their labels)."""
+    lines, labels = [], []
+    for number in range(round((scale.high - scale.low) / scale.tick) + 1):
         value = scale.low + number * scale.tick
         y = scale.y(value)
-        parts.append(
-            f'<line x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-            f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{value:.4g}</text>'
-        )
-    for step in sorted({0, scale.last_step // 2, scale.last_step}):
-        anchor = "end" if step == scale.last_step else "middle"
-        parts.append(
-            f'<text x="{scale.x(step):.1f}" y="{HEIGHT - 12}" text-anchor="{anchor}">{step}</text>'
-        )
-    parts.append(f'<text x="{_LEFT}" y="{HEIGHT - 12}" dx="14">{t(lang, "plot_step")}</text>')
-    return f'<g class="eco-plot-grid">{"".join(parts)}</g>'
+        lines.append(f'<line x1="0" x2="{WIDTH}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        labels.append(f'<span style="top:{100 * y / HEIGHT:.1f}%">{value:.4g}</span>')
+    return "".join(lines), "".join(labels)
 
 
 def render_loss_plot(losses: Points, eval_losses: Points, lang: str) -> str:
@@ -85,11 +79,14 @@ def render_loss_plot(losses: Points, eval_losses: Points, lang: str) -> str:
     scale = _Scale([*train, *validation])
     lines = f'<path class="eco-plot-train" d="{scale.path(train)}"/>' if train else ""
     if validation:
+        # Lines without length, so that the round ends stay round however wide the page is.
         dots = "".join(
-            f'<circle cx="{scale.x(step):.1f}" cy="{scale.y(value):.1f}" r="3.5"/>'
-            for step, value in validation
+            f"M{scale.x(step):.1f},{scale.y(value):.1f}h0" for step, value in validation
         )
-        lines += f'<g class="eco-plot-eval"><path d="{scale.path(validation)}"/>{dots}</g>'
+        lines += (
+            f'<path class="eco-plot-eval" d="{scale.path(validation)}"/>'
+            f'<path class="eco-plot-dots" d="{dots}"/>'
+        )
     last = validation[-1][1] if validation else train[-1][1]
     name = t(lang, "plot_label", value=f"{last:.3f}")
     legend = (
@@ -97,8 +94,13 @@ def render_loss_plot(losses: Points, eval_losses: Points, lang: str) -> str:
         f'{t(lang, "plot_train")}<span class="eco-key eco-key-eval"></span>'
         f"{t(lang, 'plot_eval')}</p>"
     )
+    grid, values = _render_grid(scale)
+    steps = f"<span>{t(lang, 'plot_step')} 0</span>" + "".join(
+        f"<span>{step}</span>" for step in (scale.last_step // 2, scale.last_step)
+    )
     return (
-        f'<figure class="eco-plot" id="loss-plot"><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="{name}">{_render_grid(scale, lang)}{lines}</svg>'
-        f"<figcaption>{legend}</figcaption></figure>"
+        f'<figure class="eco-plot" id="loss-plot"><div class="eco-plot-values">{values}</div>'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" role="img" '
+        f'aria-label="{name}"><g class="eco-plot-grid">{grid}</g>{lines}</svg>'
+        f'<div class="eco-plot-steps">{steps}</div><figcaption>{legend}</figcaption></figure>'
     )

@@ -201,7 +201,11 @@ def main() -> None:
     options = parser.parse_args()
     with Store.open(options.data) as store:
         uvicorn.run(
-            build_app(store, options), host="127.0.0.1", port=options.port, log_level="warning"
+            build_app(store, options),
+            host="127.0.0.1",
+            port=options.port,
+            log_level="warning",
+            timeout_graceful_shutdown=2,  # an open page would hold it for ever
         )
 
 

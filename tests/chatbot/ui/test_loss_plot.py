@@ -37,7 +37,7 @@ def test_any_run_gives_a_drawing_inside_its_frame(train: Points, validation: Poi
         for path in svg.iter("path")
         for number in re.findall(r"-?\d+\.?\d*", path.get("d") or "")
     ]
-    assert all(-1 <= number <= 721 for number in numbers)
+    assert all(-1 <= number <= 1001 for number in numbers)
 
 
 def test_a_long_run_is_thinned_out() -> None:
