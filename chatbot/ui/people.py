@@ -4,8 +4,10 @@ each event function needs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any, Final, Literal, TypeVar
 
 import gradio as gr
@@ -70,10 +72,27 @@ def needs(role: Needed) -> Callable[[Function], Function]:
     """
 
     def declare(function: Function) -> Function:
+        if inspect.isasyncgenfunction(function):
+            function = _keep_outputs(function)
         setattr(function, _MARK, role)
         return function
 
     return declare
+
+
+def _keep_outputs(function: Any) -> Any:
+    """Gradio empties every output of a generator that ends without a word: let it say "as it was"."""
+
+    @wraps(function)
+    async def run(*arguments: Any, **named: Any) -> AsyncIterator[Any]:
+        has_spoken = False
+        async for updates in function(*arguments, **named):
+            has_spoken = True
+            yield updates
+        if not has_spoken:
+            yield gr.skip()
+
+    return run
 
 
 def needed_role(function: Callable[..., Any]) -> Needed | None:

@@ -40,3 +40,7 @@ def test_with_one_version_it_says_what_is_needed(serve: Serve, open_page: OpenPa
     page.fill("#arena-input textarea", "질문이에요")
     page.click("#arena-ask")
     expect(page.locator(".toast-body")).to_contain_text("버전이 둘은 있어야")
+    page.wait_for_timeout(500)
+    assert page.input_value("#arena-input textarea") == "질문이에요"
+    expect(page.locator("#arena-ask")).to_have_text("물어보기")
+    expect(page.locator("#arena-empty")).to_be_visible()

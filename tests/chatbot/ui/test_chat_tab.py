@@ -70,6 +70,15 @@ def test_the_three_choices_alone_are_a_question(url: str, open_page: OpenPage) -
     expect(page.locator(".eco-said .eco-tags")).to_have_text("바닷가재택근무비건")
 
 
+def test_what_is_refused_at_once_leaves_the_page_as_it_was(url: str, open_page: OpenPage) -> None:
+    page = open_page(url)
+    say_and_wait(page, "집에서 할 수 있는 걸 알려 주세요")
+    say(page, "   ")
+    page.wait_for_timeout(800)
+    expect(page.locator("#chat-transcript article")).to_have_count(1)
+    expect(page.locator("#chat-send")).to_have_text("보내기")
+
+
 def test_the_page_shows_what_it_understood_from_the_talk(url: str, open_page: OpenPage) -> None:
     page = open_page(url)
     say_and_wait(page, "바닷가에 사는데 비건으로 시작하고 싶어요")
