@@ -23,7 +23,7 @@ from finetune.progress import Control
 from finetune.registry import PRODUCTION, get_version, production_version
 from finetune.report import Metric, Report, mean_metric, share_metric
 from finetune.scores import ValidationRow, read_validation_rows, score_rows
-from finetune.swap import CANDIDATE_PREFIX, is_adapter_fault, load_version
+from finetune.swap import CANDIDATE_PREFIX, find_unserved, is_adapter_fault, load_version
 
 logger = logging.getLogger(__name__)
 
@@ -52,9 +52,10 @@ class Bench:
         return Exam(cases, read_validation_rows(self._dataset_dir(dataset_id)))
 
     def evaluate_production(self, exam: Exam, watch: Watch = SILENT) -> Report:
-        """The report of what answers now."""
+        """The report of what answers now: the base also where production cannot be served."""
         version = production_version(self.store)
-        if version is None:
+        unserved = version and find_unserved(self.store, self.serving, version)
+        if version is None or (unserved and not unserved.is_for_good):
             return self.evaluate_base(exam, watch)
         return self.evaluate_version(version, exam, watch)
 

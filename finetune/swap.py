@@ -5,8 +5,8 @@ make the engine match the alias again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +32,9 @@ from finetune.registry import (
 CANDIDATE_PREFIX: Final = "candidate-"
 # Codes of an engine that has judged the adapter itself; any other failure may pass.
 _ADAPTER_IS_BAD: Final = frozenset({"bad_adapter", "no_effect"})
+# No restart and no mounted folder brings these back. All else may: another --model was given
+# once, or the folder is not mounted.
+_LOST_FOR_GOOD: Final = _ADAPTER_IS_BAD | {"changed_file", "broken_manifest"}
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,22 @@ class Promotion:
 
 @dataclass(frozen=True)
 class Reconciled:
-    """What reconcile found and did. notes are sentences for people; empty when all was well."""
+    """What reconcile found and did. production: what answers now, None is the base. notes are
+    sentences for people; empty when all was well. waiting: version → why it cannot be served now,
+    though its alias stays.
+    """
 
     production: str | None
     notes: tuple[str, ...]
+    waiting: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Unserved:
+    """Why a version does not answer, and whether it never will."""
+
+    message: str
+    is_for_good: bool
 
 
 def load_version(store: Store, serving: Serving, version: str) -> None:
@@ -137,26 +152,27 @@ def is_adapter_fault(error: Exception) -> bool:
     return getattr(error, "code", None) in _ADAPTER_IS_BAD
 
 
-def _reason_not_served(store: Store, serving: Serving, version: str) -> str | None:
-    """Load the version; the sentence why it can never be served, or None when it is loaded.
+def find_unserved(store: Store, serving: Serving, version: str) -> Unserved | None:
+    """Load the version; why it cannot be served, or None when it is loaded.
 
     An engine that is not ready, or dies, judges nothing: that error flies on.
     """
     try:
         load_version(store, serving, version)
     except RegistryError as error:
-        return str(error)
+        return Unserved(str(error), error.code in _LOST_FOR_GOOD)
     except Exception as error:
         if not is_adapter_fault(error):
             raise
-        return str(error)
+        return Unserved(str(error), True)
     return None
 
 
 def reconcile(
     store: Store, data_dir: Path, serving: Serving, *, is_start: bool = False
 ) -> Reconciled:
-    """Make the engine match the alias; where it cannot, fall back to the last good version.
+    """Make the engine match the alias. A version that is damaged for good gives way to the last
+    good one; for one that only cannot be served now, the base answers and the alias stays.
 
     Can be repeated at any time and after any crash. At the start, candidates that a killed
     retrain left in the engine are forgotten, too.
@@ -167,16 +183,31 @@ def reconcile(
     ]
     if is_start:
         notes += _forget_candidates(serving)
+    waiting: dict[str, str] = {}
+    notes += _load_production(store, serving, waiting)
+    notes += _load_canary(store, serving, waiting)
+    notes += _load_way_back(store, serving)
+    version = production_version(store)
+    return Reconciled(None if version in waiting else version, tuple(notes), waiting)
+
+
+def _load_production(store: Store, serving: Serving, waiting: dict[str, str]) -> Sequence[str]:
+    notes = []
     while (version := production_version(store)) is not None:
-        why = _reason_not_served(store, serving, version)
-        if why is None:
+        unserved = find_unserved(store, serving, version)
+        if unserved is None:
+            break
+        if not unserved.is_for_good:
+            waiting[version] = unserved.message
+            notes.append(
+                f"{version} cannot answer now, so the base model does; it answers again as soon "
+                f"as it can: {unserved.message}"
+            )
             break
         fallback = previous_version(store)
-        store.set_alias(PRODUCTION, fallback, actor="reconcile", reason=why)
-        notes.append(f"{version} cannot answer, {fallback or 'the base'} does: {why}")
-    notes += _load_canary(store, serving)
-    notes += _load_way_back(store, serving)
-    return Reconciled(production_version(store), tuple(notes))
+        store.set_alias(PRODUCTION, fallback, actor="reconcile", reason=unserved.message)
+        notes.append(f"{version} cannot answer, {fallback or 'the base'} does: {unserved.message}")
+    return notes
 
 
 def _forget_candidates(serving: Serving) -> Sequence[str]:
@@ -186,18 +217,23 @@ def _forget_candidates(serving: Serving) -> Sequence[str]:
     return [f"{name} was left in the engine by a retrain that ended early." for name in left]
 
 
-def _load_canary(store: Store, serving: Serving) -> Sequence[str]:
+def _load_canary(store: Store, serving: Serving, waiting: dict[str, str]) -> Sequence[str]:
     version = store.get_alias(CANARY)
-    why = None if version is None else _reason_not_served(store, serving, version)
-    if why is None:
+    unserved = None if version is None else find_unserved(store, serving, version)
+    if version is None or unserved is None:
         return ()
-    store.set_alias(CANARY, None, actor="reconcile", reason=why)
-    return (f"The trial of {version} has ended: {why}",)
+    if not unserved.is_for_good:
+        waiting[version] = unserved.message
+        return (f"The trial of {version} rests: {unserved.message}",)
+    store.set_alias(CANARY, None, actor="reconcile", reason=unserved.message)
+    return (f"The trial of {version} has ended: {unserved.message}",)
 
 
 def _load_way_back(store: Store, serving: Serving) -> Sequence[str]:
     version = _way_back(store)
     if version is None or version in serving.loaded():
         return ()
-    why = _reason_not_served(store, serving, version)
-    return () if why is None else (f"{version}, the way back, cannot be loaded: {why}",)
+    unserved = find_unserved(store, serving, version)
+    if unserved is None:
+        return ()
+    return (f"{version}, the way back, cannot be loaded: {unserved.message}",)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -52,6 +52,7 @@ class LiveVersions:
         self._canary = canary
         self._swap_lock = threading.Lock()
         self._live = BASE_ONLY
+        self._found = Reconciled(None, ())  # by the last reconcile
 
     def live(self) -> AdapterRef | None:
         """The adapter that turns use now: the alias, once the engine is proven to have it."""
@@ -73,8 +74,22 @@ class LiveVersions:
     def _ref(self, version: str) -> AdapterRef:
         return AdapterRef(version, locate_version(self._store, version).resolve())
 
+    def waiting(self) -> str:
+        """Why what should answer cannot be served now and the base does; empty when it can."""
+        return self._found.waiting.get(self.production() or "", "")
+
+    def _note_served(self, version: str | None) -> None:
+        """It was loaded just now, whatever the last reconcile found."""
+        waiting = {name: why for name, why in self._found.waiting.items() if name != version}
+        self._found = replace(self._found, waiting=waiting)
+
     def _follow_alias(self) -> None:
         version, trial = production_version(self._store), find_trial(self._store)
+        waiting = self._found.waiting
+        if version in waiting:
+            version, trial = None, None  # a trial against what does not answer compares nothing
+        if trial is not None and trial.version in waiting:
+            trial = None
         self._live = Live(
             self._ref(version) if version else None,
             trial,
@@ -84,11 +99,14 @@ class LiveVersions:
     def reconcile(self, *, is_start: bool = False) -> Reconciled:
         """Make the engine match the aliases, then let turns use it, then look at the trial."""
         with self._swap_lock:
+            before = self._found
             result = reconcile(self._store, self._data_dir, self._serving, is_start=is_start)
+            self._found = result
             self._follow_alias()
             self._step_canary()
         for note in result.notes:
-            logger.warning("%s", note)
+            if note not in before.notes:  # it is looked at every minute
+                logger.warning("%s", note)
         return result
 
     def promote(
@@ -98,6 +116,7 @@ class LiveVersions:
         with self._swap_lock:
             promotion = Promotion(actor, reason, override)
             promote_live(self._store, self._serving, version, promotion)
+            self._note_served(version)
             self._follow_alias()
             self._step_canary()  # a trial against what was production is over
 
@@ -105,6 +124,7 @@ class LiveVersions:
         """Back to the version that answered before."""
         with self._swap_lock:
             roll_back_live(self._store, self._serving, actor)
+            self._note_served(self.production())
             self._follow_alias()
             self._step_canary()
         return self.production()
@@ -130,6 +150,7 @@ class LiveVersions:
         with self._swap_lock:
             promotion = Promotion(actor, reason, override)
             start_canary(self._store, self._serving, version, share, promotion)
+            self._note_served(version)
             self._follow_alias()
 
     def stop_canary(self, *, actor: str, reason: str) -> None:

@@ -88,6 +88,9 @@ class Runtime:
             return EngineStatus(
                 "starting", "Loading the current adapter.", status.base_model, status.log_path
             )
+        if status.state == "ready" and (why := self.learning.waiting()):
+            detail = f"The base model answers meanwhile: {why}"
+            return EngineStatus("degraded", detail, status.base_model, status.log_path)
         return status
 
     def production(self) -> AdapterRef | None:

@@ -81,6 +81,15 @@ def test_a_versions_stored_answers_are_not_asked_again(store: Store) -> None:
     assert Report.from_dict(adapter.report).answers == first.answers
 
 
+def test_a_production_of_another_base_gives_way_to_the_base_that_answers(store: Store) -> None:
+    publish(store, "r1")
+    promote(store, "v0001", "admin", "good")
+    other = FakeServing(base_model="kanana")
+    bench = make_bench(store, other)
+    assert bench.evaluate_production(bench.make_exam()).adapter == ""
+    assert {request.adapter for request in other.asked} == {None}
+
+
 def test_a_good_candidate_passes_and_leaves_the_engine_as_it_was(store: Store) -> None:
     run = add_run(store, "r1")
     serving = FakeServing()

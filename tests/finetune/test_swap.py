@@ -13,7 +13,7 @@ import pytest
 from feedback_store.store import Store
 from finetune.adapter_folder import RegistryError, adapter_dir
 from finetune.applied import RESULT_KEY
-from finetune.registry import PRODUCTION, production_version, promote, publish_adapter
+from finetune.registry import CANARY, PRODUCTION, production_version, promote, publish_adapter
 from finetune.swap import Promotion, promote_live, reconcile, roll_back_live
 from tests.finetune.fake_serving import AdapterRefused, FakeServing
 from tests.finetune.published import PASSED, add_run, make_report, publish
@@ -149,11 +149,36 @@ def test_a_production_that_the_engine_refuses_falls_back_to_the_base(store: Stor
     assert "its tensors fit nowhere" in found.notes[0]
 
 
-def test_another_base_model_falls_back_to_the_base(store: Store) -> None:
-    promote_live(store, FakeServing(), publish(store, "r1").version, BY_ADMIN)
-    found = reconcile(store, store.data_dir, FakeServing(base_model="kanana"))
+def test_starting_once_with_another_base_model_demotes_nothing(store: Store) -> None:
+    promote_three(store, FakeServing())
+    before = store.list_alias_events(PRODUCTION)
+    found = reconcile(store, store.data_dir, FakeServing(base_model="kanana"), is_start=True)
     assert found.production is None
-    assert "kanana is serving" in found.notes[0]
+    assert "kanana is serving" in found.waiting["v0003"]
+    assert "the base model does" in found.notes[0]
+    assert store.list_alias_events(PRODUCTION) == before
+    back = FakeServing()
+    assert reconcile(store, store.data_dir, back, is_start=True).production == "v0003"
+    assert set(back.loaded()) == {"v0002", "v0003"}
+
+
+def test_a_folder_that_is_not_mounted_demotes_nothing(store: Store) -> None:
+    promote_three(store, FakeServing())
+    folder = adapter_dir(store.data_dir, "v0003")
+    hidden = folder.rename(store.data_dir / "elsewhere")
+    found = reconcile(store, store.data_dir, FakeServing(), is_start=True)
+    assert found.production is None
+    assert production_version(store) == "v0003"
+    hidden.rename(folder)
+    assert reconcile(store, store.data_dir, FakeServing(), is_start=True).production == "v0003"
+
+
+def test_a_trial_that_cannot_be_served_now_rests(store: Store) -> None:
+    publish(store, "r1")
+    store.set_alias(CANARY, "v0001", actor="admin", reason="let us see", share=0.2)
+    found = reconcile(store, store.data_dir, FakeServing(base_model="kanana"))
+    assert "rests" in found.notes[0]
+    assert store.get_alias(CANARY) == "v0001"
 
 
 def publish_measured(store: Store, run_id: str, trained: float) -> str:

@@ -63,6 +63,20 @@ def test_a_restart_gives_every_conversation_its_version_again(
     assert answered_by(again) == before
 
 
+def test_with_another_base_model_the_base_answers_until_the_old_one_is_back(
+    versions: LiveVersions, store: Store
+) -> None:
+    before = answered_by(versions)
+    other = LiveVersions(store, store.data_dir, FakeServing(base_model="kanana"), CanarySettings())
+    other.reconcile(is_start=True)
+    assert set(answered_by(other).values()) == {""}
+    assert "kanana is serving" in other.waiting()
+    assert other.production() == "v0001"
+    again = make_versions(store)
+    again.reconcile(is_start=True)
+    assert (answered_by(again), again.waiting()) == (before, "")
+
+
 def test_the_end_of_a_trial_brings_everyone_back_to_production(versions: LiveVersions) -> None:
     versions.stop_canary(actor="admin", reason="enough")
     assert set(answered_by(versions).values()) == {"v0001"}
