@@ -62,26 +62,34 @@ class Bench:
     def evaluate_base(self, exam: Exam, watch: Watch = SILENT) -> Report:
         """The report of the base model. What it answers is kept in the data folder."""
         path = base_report_path(self.data_dir, self.serving.base_model)
-        known = _read_report(path)
+        known = self._comparable(_read_report(path))
         report = self._evaluate(Candidate(None, known.answers if known else ()), exam, known, watch)
         _write_report(path, report)
         return report
 
     def evaluate_version(self, version: str, exam: Exam, watch: Watch = SILENT) -> Report:
         """The report of a version. A version never changes: what its stored report answers is not
-        asked again.
+        asked again on the same engine.
         """
         adapter = get_version(self.store, version)
-        known = Report.from_dict(adapter.report) if adapter.report else None
+        stored = Report.from_dict(adapter.report) if adapter.report else None
+        known = self._comparable(stored)
         load_version(self.store, self.serving, version)
         training = read_training_answers(self._dataset_dir(adapter.dataset_id))
         asked = Candidate(version, known.answers if known else (), training)
         report = self._evaluate(asked, exam, known, watch)
-        if known is not None:
-            report = _keep_training_figures(report, known)
+        if stored is not None:
+            report = _keep_training_figures(report, stored)
         if known is None or (report.answers, report.scores) != (known.answers, known.scores):
             self.store.update_adapter(version, report=report.to_dict())
         return report
+
+    def _comparable(self, report: Report | None) -> Report | None:
+        """What is remembered, unless another engine said it: between vLLM and transformers, two
+        precisions or two bases under one name, answers differ without any adapter's doing.
+        """
+        is_same = report is not None and report.engine == self.serving.engine_facts
+        return report if is_same else None
 
     def _evaluate(self, asked: Candidate, exam: Exam, known: Report | None, watch: Watch) -> Report:
         report = evaluate(self.serving, asked, exam.cases, self.settings, watch)

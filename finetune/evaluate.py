@@ -2,7 +2,8 @@
 it answers.
 
 The engine comes in as a Serving: this wing never imports one. Answers of an immutable adapter
-to the same question are never generated twice: a stored report is handed back in as `known`.
+to the same question on the same engine are never generated twice: the answers of a stored report
+are handed back in as `known`.
 """
 
 from __future__ import annotations
@@ -54,6 +55,11 @@ class Serving(Protocol):
     @property
     def base_model(self) -> str:
         """Name or path of the base model, as training finds it, too."""
+        ...
+
+    @property
+    def engine_facts(self) -> Mapping[str, str]:
+        """What besides the question decides an answer: engine, version, dtype, the base's hash."""
         ...
 
     def load(self, name: str, path: Path) -> float:
@@ -269,6 +275,7 @@ def evaluate(
         adapter=candidate.name or "",
         base_model=serving.base_model,
         sampling=settings.sampling,
+        engine=dict(serving.engine_facts),
         answers=tuple(ordered),
         metrics=found.metrics,
         outcomes=found.outcomes,

@@ -65,12 +65,15 @@ class Report:
     outcomes: metric → answer_id → whether the answer was good, for the paired tests of the gate.
     scores: row of the validation split → log-probability per token of the accepted answer.
     preferences: answer_id → whether a trusted judge prefers it to production's.
+    engine: what answered (kind, version, dtype, the base's hash); reports of different ones are
+    not comparable answer by answer.
     num_questions: how many were asked; the engine may have failed to answer some.
     """
 
     adapter: str
     base_model: str
     sampling: Mapping[str, Any]
+    engine: Mapping[str, str] = field(default_factory=dict)
     answers: tuple[Answer, ...] = ()
     metrics: tuple[Metric, ...] = ()
     outcomes: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)

@@ -17,6 +17,7 @@ from finetune.judge import OpenAIJudge
 from finetune.runs import recover_runs
 from settings import Settings
 from wiring.checks import make_checks
+from wiring.engine_facts import describe_engine
 from wiring.engines import build_engine, name_base
 from wiring.learning import LearningSettings, LearningSide
 from wiring.serving import EngineServing
@@ -39,7 +40,10 @@ class Runtime:
         self.store = store
         self.engine = build_engine(settings, base)
         self.serving = EngineServing(
-            self.engine, asyncio.get_running_loop(), name_base(settings.model)
+            self.engine,
+            asyncio.get_running_loop(),
+            name_base(settings.model),
+            describe_engine(settings, base),
         )
         self.learning = LearningSide(
             store,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -22,15 +22,27 @@ Result = TypeVar("Result")
 class EngineServing:
     """Implements finetune.evaluate.Serving over an Engine that lives on `loop`."""
 
-    def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop, base_name: str) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        loop: asyncio.AbstractEventLoop,
+        base_name: str,
+        facts: Mapping[str, str] | None = None,
+    ) -> None:
         self._engine = engine
         self._loop = loop
         self._base_name = base_name
+        self._facts = dict(facts or {})
 
     @property
     def base_model(self) -> str:
         """Name of the base model, which versions record: folders move, names do not."""
         return self._base_name
+
+    @property
+    def engine_facts(self) -> Mapping[str, str]:
+        """What besides the question decides an answer; see engine_facts.py."""
+        return self._facts
 
     def _wait(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()

@@ -148,6 +148,7 @@ class FakeServing:
 
     def __init__(self, base_voice: str = "sloppy", base_model: str = BASE_MODEL) -> None:
         self.base_model = base_model
+        self.engine_facts = {"engine": "fake", "base": base_model}
         self.voices: dict[str | None, Voice] = {None: VOICES[base_voice]}
         self.paths: dict[str, Path] = {}
         self.asked: list[GenerateRequest] = []

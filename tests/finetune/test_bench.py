@@ -66,6 +66,22 @@ def test_another_base_model_is_asked_anew(store: Store) -> None:
     assert len(other.asked) == 128
 
 
+def test_what_another_engine_answered_is_asked_anew(store: Store) -> None:
+    """Of the base and of a version, answers and scores alike, and only once."""
+    write_validation_rows(store.data_dir, 4)
+    publish(store, "r1")
+    promote(store, "v0001", "admin", "good")
+    for facts in ({"engine": "vllm"}, {"engine": "vllm", "base": "changed weights"}):
+        serving = Scoring()
+        serving.engine_facts = facts
+        bench = make_bench(store, serving)
+        exam = bench.make_exam("d1")
+        for _ in range(2):
+            assert bench.evaluate_base(exam).engine == facts
+            assert bench.evaluate_production(exam).engine == facts
+        assert (len(serving.asked), len(serving.scored)) == (2 * 128, 2 * len(exam.rows))
+
+
 def test_a_versions_stored_answers_are_not_asked_again(store: Store) -> None:
     publish(store, "r1")
     promote(store, "v0001", "admin", "good")

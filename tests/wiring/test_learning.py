@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import MappingProxyType
 
 import pytest
 
@@ -15,6 +16,7 @@ class SilentServing:
 
     base_model = "starter"
     can_sleep = False
+    engine_facts = MappingProxyType({"engine": "silent"})
 
     def load(self, name, path):
         raise AssertionError("asked to load")
