@@ -22,7 +22,7 @@ from finetune.judge import Ask, JudgeError, calibrate, compare_reports, read_vot
 from finetune.progress import Control
 from finetune.registry import PRODUCTION, get_version, production_version
 from finetune.report import Metric, Report, mean_metric, share_metric
-from finetune.scores import ValidationRow, read_validation_rows, score_rows
+from finetune.scores import ScoredRow, read_test_rows, score_rows
 from finetune.swap import CANDIDATE_PREFIX, find_unserved, is_adapter_fault, load_version
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class Exam:
     """What two adapters are compared on: questions to answer, and accepted answers to score."""
 
     cases: tuple[HeldOutCase, ...]
-    rows: tuple[ValidationRow, ...] = ()
+    rows: tuple[ScoredRow, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class Bench:
     ask_judge: Ask | None = None
 
     def make_exam(self, dataset_id: str | None = None) -> Exam:
-        """The held-out cases, the regression cases of today, the dataset's validation rows."""
+        """The held-out cases, the regression cases of today, the dataset's test rows."""
         cases = (*held_out_cases(self.settings.num_cases), *regression_cases(self.store))
-        return Exam(cases, read_validation_rows(self._dataset_dir(dataset_id)))
+        return Exam(cases, read_test_rows(self._dataset_dir(dataset_id)))
 
     def evaluate_production(self, exam: Exam, watch: Watch = SILENT) -> Report:
         """The report of what answers now: the base also where production cannot be served."""

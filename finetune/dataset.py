@@ -1,9 +1,13 @@
-"""Accepted examples → an immutable dataset folder: train.jsonl, validation.jsonl, manifest.json.
+"""Accepted examples → an immutable dataset folder: train.jsonl, validation.jsonl, test.jsonl,
+manifest.json.
 
-The split goes by a hash of the conversation, so that a row never moves from validation to
-training in a later version. The folder is built aside, its manifest written last, and renamed
-into place: a folder without a manifest does not exist. Its id is a hash of its content, so
-freezing the same examples twice gives the same dataset.
+The split goes by a hash of the conversation, so that a row that was kept from training never
+moves there in a later version. Half of what is kept chooses the checkpoint (validation), the
+other half judges it (test): rows that chose it would flatter it.
+
+The folder is built aside, its manifest written last, and renamed into place: a folder without a
+manifest does not exist. Its id is a hash of its content, so freezing the same examples twice
+gives the same dataset.
 """
 
 from __future__ import annotations
@@ -29,7 +33,7 @@ from finetune.selection import Selection
 
 MANIFEST: Final = "manifest.json"
 MANIFEST_FORMAT: Final = 1
-SPLITS: Final = ("train", "validation")
+SPLITS: Final = ("train", "validation", "test")
 PAIRS_FILE: Final = "pairs.jsonl"  # chosen and rejected answers of the training split
 MIN_CONVERSATIONS: Final = 10  # from here on one conversation at least is kept for validation
 _BUCKETS: Final = 10_000
@@ -43,6 +47,7 @@ class _Tally:
 
     rows: dict[str, list[int]] = field(default_factory=lambda: {split: [] for split in SPLITS})
     conversations: set[int] = field(default_factory=set)
+    trained_on: set[int] = field(default_factory=set)  # of these conversations
     counts: dict[str, Counter[str]] = field(default_factory=dict)
     left_out: Counter[str] = field(default_factory=Counter)
     num_redacted: int = 0
@@ -50,7 +55,10 @@ class _Tally:
     def add(self, example: Example, split: str) -> None:
         """Count one row."""
         self.rows[split].append(example.example_id)
-        self.conversations.add(_hash_number(example.conversation_id))
+        talk = _hash_number(example.conversation_id)
+        self.conversations.add(talk)
+        if split == "train":
+            self.trained_on.add(talk)
         for name in ("location", "work_type", "category", "lang", "source"):
             self.counts.setdefault(name, Counter())[getattr(example, name)] += 1
 
@@ -62,6 +70,20 @@ def _hash_number(text: str) -> int:
 def is_validation(conversation_id: str, share: float) -> bool:
     """Whether the conversation belongs to the validation split; the same in every version."""
     return _hash_number(conversation_id) % _BUCKETS < round(share * _BUCKETS)
+
+
+def is_test(conversation_id: str) -> bool:
+    """Of the conversations kept from training: whether the gate has it, or else the trainer."""
+    return _hash_number(conversation_id) // _BUCKETS % 2 == 1
+
+
+def _choose_split(example: Example, settings: DatasetSettings, kept: frozenset[int]) -> str:
+    talk = example.conversation_id
+    if _hash_number(talk) in kept:
+        return "validation"
+    if not is_validation(talk, settings.validation_share):
+        return "train"
+    return "test" if is_test(talk) else "validation"
 
 
 def to_row(example: Example) -> dict[str, Any]:
@@ -119,9 +141,7 @@ def _write_rows(
         if reason:
             tally.left_out[reason] += 1
             continue
-        is_kept = _hash_number(example.conversation_id) in kept
-        is_held = is_kept or is_validation(example.conversation_id, settings.validation_share)
-        split = "validation" if is_held else "train"
+        split = _choose_split(example, settings, kept)
         redacted = redact_example(example, with_original=False)
         tally.num_redacted += redacted is not example
         example = redacted
@@ -146,6 +166,7 @@ def _needs_one_more(tally: _Tally, settings: DatasetSettings) -> bool:
         settings.validation_share > 0
         and not tally.rows["validation"]
         and len(tally.conversations) >= MIN_CONVERSATIONS
+        and len(tally.trained_on) > 1
     )
 
 
@@ -164,6 +185,7 @@ def _make_manifest(
         **content,
         "num_train": len(tally.rows["train"]),
         "num_validation": len(tally.rows["validation"]),
+        "num_test": len(tally.rows["test"]),
         "num_redacted": tally.num_redacted,
         "num_pairs": files[PAIRS_FILE]["num_rows"],
         "num_conversations": len(tally.conversations),
@@ -204,7 +226,7 @@ def _build(store: Store, folder: Path, settings: DatasetSettings) -> Dataset:
     if not tally.rows["train"]:
         raise _explain_empty(tally)
     if _needs_one_more(tally, settings):
-        kept |= {min(tally.conversations)}
+        kept |= {min(tally.trained_on)}
         tally, files = _write_rows(store, folder, settings, kept)
     manifest = _make_manifest(tally, files, settings, kept)
     found = store.get_dataset(manifest["dataset_id"])
@@ -215,7 +237,7 @@ def _build(store: Store, folder: Path, settings: DatasetSettings) -> Dataset:
         dataset_id=manifest["dataset_id"],
         path=str(path),
         num_train=manifest["num_train"],
-        num_validation=manifest["num_validation"],
+        num_validation=manifest["num_validation"] + manifest["num_test"],
         manifest=manifest,
     )
     if found is None:
@@ -224,7 +246,7 @@ def _build(store: Store, folder: Path, settings: DatasetSettings) -> Dataset:
 
 
 def _explain_empty(tally: _Tally) -> DatasetError:
-    if num := len(tally.rows["validation"]):
+    if num := len(tally.rows["validation"]) + len(tally.rows["test"]):
         return DatasetError(
             "only_validation",
             f"All examples that may be trained on ({num}) are of conversations that are kept for "
@@ -240,9 +262,10 @@ def _explain_empty(tally: _Tally) -> DatasetError:
 
 
 def _list_rows(tally: _Tally) -> Iterator[tuple[int, str]]:
+    """The database knows what was trained on and what was kept from it."""
     for split in SPLITS:
         for example_id in tally.rows[split]:
-            yield example_id, split
+            yield example_id, "train" if split == "train" else "validation"
 
 
 def _is_complete(path: Path) -> bool:

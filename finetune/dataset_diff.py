@@ -25,7 +25,7 @@ class DatasetDiff:
     added: tuple[int, ...]
     removed: tuple[int, ...]
     changed: tuple[int, ...]  # the same example with another prompt or answer
-    moved: tuple[int, ...]  # from training to validation
+    moved: tuple[int, ...]  # from training to validation or test, or between these two
     settings: dict[str, tuple[Any, Any]]  # name → before, after
 
 
@@ -84,9 +84,14 @@ def verify_dataset(dataset_dir: Path) -> None:
             )
 
 
+def _list_splits(dataset_dir: Path) -> list[str]:
+    """Those that it has: older datasets have no test split."""
+    return [split for split in SPLITS if (dataset_dir / f"{split}.jsonl").exists()]
+
+
 def _iter_rows(dataset_dir: Path) -> Iterator[tuple[int, str, bytes]]:
     """Example id, split and a hash of what it says."""
-    for split in SPLITS:
+    for split in _list_splits(dataset_dir):
         with (dataset_dir / f"{split}.jsonl").open("rb") as lines:
             for line in lines:
                 yield json.loads(line)["example_id"], split, hashlib.sha256(line).digest()[:8]
@@ -120,7 +125,7 @@ def diff_datasets(before_dir: Path, after_dir: Path) -> DatasetDiff:
 def read_examples(dataset_dir: Path, example_ids: Collection[int]) -> dict[int, dict[str, Any]]:
     """Some rows of a dataset folder by the id of their example."""
     wanted, found = set(example_ids), {}
-    for split in SPLITS:
+    for split in _list_splits(dataset_dir):
         with (dataset_dir / f"{split}.jsonl").open(encoding="utf-8") as lines:
             for line in lines:
                 row = json.loads(line)

@@ -63,9 +63,11 @@ def _describe(manifest: Mapping[str, Any]) -> str:
         f"# Dataset {manifest['dataset_id']}\n",
         "Conversational prompt/completion rows for supervised fine-tuning. Every row was accepted "
         "by a named person; every answer is the canonical text that the model is served with.\n",
-        f"{manifest['num_train']:,} training and {manifest['num_validation']:,} validation rows "
-        f"from {manifest['num_conversations']:,} conversations. The split goes by a hash of the "
-        "conversation, so a row never moves from validation to training in a later version.\n",
+        f"{manifest['num_train']:,} training, {manifest['num_validation']:,} validation and "
+        f"{manifest.get('num_test', 0):,} test rows from {manifest['num_conversations']:,} "
+        "conversations. Validation chooses the checkpoint, test judges it. The split goes by a "
+        "hash of the conversation, so a row that was kept from training never moves there in a "
+        "later version.\n",
         _table("category", counts.get("category", {})),
         _table("language", counts.get("lang", {})),
         _table("source", counts.get("source", {})),
@@ -87,7 +89,7 @@ def export_dataset(dataset_dir: Path, out_dir: Path, kind: ExportKind = "jsonl")
     manifest = read_manifest(dataset_dir)
     folder = out_dir / "data"
     folder.mkdir(parents=True, exist_ok=True)
-    splits = [split for split in SPLITS if manifest[f"num_{split}"]]
+    splits = [split for split in SPLITS if manifest.get(f"num_{split}")]
     for split in splits:
         source, target = dataset_dir / f"{split}.jsonl", folder / f"{split}.{kind}"
         if kind == "parquet":

@@ -56,6 +56,7 @@ class Thresholds:
     limits: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_LIMITS))
     alpha: float = 0.05  # chance of a false gain, and of any false loss among all metrics
     min_pairs: int = 24  # fewer answers in common prove nothing
+    min_scored: int = 10  # fewer accepted answers scored prove no gain, however clear
     require_gain: bool = True
     max_broken_regressions: int = 0
 
@@ -229,6 +230,8 @@ def _find_gains(
         for name in GAIN_METRICS
     }
     pairs |= _pair_preferences(candidate, production)
+    if ACCEPTED_LIKELIHOOD in pairs and pairs[ACCEPTED_LIKELIHOOD].count < thresholds.min_scored:
+        del pairs[ACCEPTED_LIKELIHOOD]
     p_values = {name: mcnemar_p(pair.num_gained, pair.num_lost) for name, pair in pairs.items()}
     proven = holm_rejects(p_values, thresholds.alpha)
     if proven:
@@ -241,7 +244,18 @@ def _find_gains(
         f"Not shown to be better than production: {GOOD_ANSWER} {_tell(pairs[GOOD_ANSWER])} "
         f"(p = {p_values[GOOD_ANSWER]:.2f})."
     )
-    return False, [Reason("no_gain", message, params)]
+    return False, [Reason("no_gain", message, params), *_note_too_few_scored(candidate, thresholds)]
+
+
+def _note_too_few_scored(candidate: Report, thresholds: Thresholds) -> list[Reason]:
+    num, needed = len(candidate.scores), thresholds.min_scored
+    if not 0 < num < needed:
+        return []
+    message = (
+        f"Only {num} accepted answers were kept for the gate; {ACCEPTED_LIKELIHOOD} counts from "
+        f"{needed} on. About one in twenty accepted examples is kept for it."
+    )
+    return [Reason("too_few_scored", message, {"count": num, "needed": needed})]
 
 
 def _gain(name: str, pair: Pairs, p_value: float) -> Reason:

@@ -14,7 +14,7 @@ from chatbot.recommendation import RecommendationError, canonical, from_dict
 from feedback_store.records import Conversation, Dataset, ExampleFilter, Feedback, Turn
 from feedback_store.store import Store
 from finetune.cases import NUM_REGRESSION_CASES
-from finetune.dataset import PAIRS_FILE, is_validation
+from finetune.dataset import PAIRS_FILE, is_test, is_validation
 
 MIN_PAIRS: Final = 200
 MIN_LABELS: Final = 300
@@ -59,12 +59,13 @@ RatedTurn = tuple[Turn, Feedback, Conversation]
 
 
 def _rated_turns(store: Store) -> Iterator[RatedTurn]:
-    """Every rated turn whose people allow training."""
+    """Every rated turn whose people allow training, but for those that judge the adapter."""
     after = 0
     while page := store.list_rated_turns(after_feedback_id=after):
         after = page[-1][1].feedback_id
         for turn, feedback, conversation in page:
-            if conversation.may_train:
+            is_for_gate = _is_kept_for_gate(conversation.conversation_id)
+            if conversation.may_train and not is_for_gate:
                 yield turn, feedback, conversation
 
 
@@ -88,6 +89,11 @@ def _answer_of(turn: Turn) -> str | None:
 
 def _reply(content: str) -> list[dict[str, str]]:
     return [{"role": "assistant", "content": content}]
+
+
+def _is_kept_for_gate(conversation_id: str) -> bool:
+    """What judges the adapter must not choose its checkpoint, either."""
+    return is_validation(conversation_id, _VALIDATION_SHARE) and is_test(conversation_id)
 
 
 def _split_of(conversation_id: str) -> Literal["train", "validation"]:

@@ -63,7 +63,7 @@ class Report:
     """The evaluation of one adapter ("" is the base).
 
     outcomes: metric → answer_id → whether the answer was good, for the paired tests of the gate.
-    scores: row of the validation split → log-probability per token of the accepted answer.
+    scores: row of the test split → log-probability per token of the accepted answer.
     preferences: answer_id → whether a trusted judge prefers it to production's.
     engine: what answered (kind, version, dtype, the base's hash); reports of different ones are
     not comparable answer by answer.

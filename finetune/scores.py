@@ -1,4 +1,5 @@
-"""How likely an adapter finds what people accepted: log-probabilities of the validation answers.
+"""How likely an adapter finds what people accepted: log-probabilities of answers that neither
+taught it nor chose its checkpoint.
 
 The gate compares them row by row. It is the figure that still tells two good adapters apart when
 neither makes a mistake any more.
@@ -40,7 +41,7 @@ class Scoring(Protocol):
 
 
 @dataclass(frozen=True)
-class ValidationRow:
+class ScoredRow:
     """One row that was kept from training; row_id names its exact content."""
 
     row_id: str
@@ -48,19 +49,21 @@ class ValidationRow:
     completion: str
 
 
-def read_validation_rows(dataset_dir: Path) -> tuple[ValidationRow, ...]:
-    """The first rows of the validation split; none if the folder is gone."""
-    path = dataset_dir / "validation.jsonl"
+def read_test_rows(dataset_dir: Path) -> tuple[ScoredRow, ...]:
+    """The first rows of the test split; none if the folder is gone, or older than that split: its
+    validation rows chose the checkpoint, so they would flatter it.
+    """
+    path = dataset_dir / "test.jsonl"
     if not path.exists():
         return ()
-    rows: dict[str, ValidationRow] = {}
+    rows: dict[str, ScoredRow] = {}
     with path.open(encoding="utf-8") as lines:
         for line in lines:
             content = json.loads(line)
             prompt, completion = content["prompt"], content["completion"][-1]["content"]
             key = json.dumps([prompt, completion], ensure_ascii=False, sort_keys=True)
             row_id = hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()[:16]
-            rows.setdefault(row_id, ValidationRow(row_id, tuple(prompt), completion))
+            rows.setdefault(row_id, ScoredRow(row_id, tuple(prompt), completion))
             if len(rows) == MAX_ROWS:
                 break
     return tuple(rows.values())
@@ -69,7 +72,7 @@ def read_validation_rows(dataset_dir: Path) -> tuple[ValidationRow, ...]:
 def score_rows(
     serving: object,
     adapter: str | None,
-    rows: Sequence[ValidationRow],
+    rows: Sequence[ScoredRow],
     known: Mapping[str, float],
 ) -> dict[str, float]:
     """row_id → score, asking only for what is not known; empty where the engine cannot score."""

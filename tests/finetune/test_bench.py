@@ -68,7 +68,7 @@ def test_another_base_model_is_asked_anew(store: Store) -> None:
 
 def test_what_another_engine_answered_is_asked_anew(store: Store) -> None:
     """Of the base and of a version, answers and scores alike, and only once."""
-    write_validation_rows(store.data_dir, 4)
+    write_test_rows(store.data_dir, 4)
     publish(store, "r1")
     promote(store, "v0001", "admin", "good")
     for facts in ({"engine": "vllm"}, {"engine": "vllm", "base": "changed weights"}):
@@ -175,11 +175,11 @@ class Scoring(FakeServing):
         return [-2.0 if request.adapter is None else -1.0 for request in requests]
 
 
-def write_validation_rows(data_dir: Path, num_rows: int) -> None:
+def write_test_rows(data_dir: Path, num_rows: int) -> None:
     info = BaseInfo("city", "office", "VEGAN")
     folder = data_dir / "datasets" / "d1"
     folder.mkdir(parents=True)
-    with (folder / "validation.jsonl").open("w", encoding="utf-8") as file:
+    with (folder / "test.jsonl").open("w", encoding="utf-8") as file:
         for number in range(num_rows):
             prompt = [system_message("ko"), base_info_message(info, "ko")]
             prompt.append({"role": "user", "content": str(number)})
@@ -189,7 +189,7 @@ def write_validation_rows(data_dir: Path, num_rows: int) -> None:
 
 
 def test_where_answers_are_equally_good_the_accepted_ones_decide(store: Store) -> None:
-    write_validation_rows(store.data_dir, 30)
+    write_test_rows(store.data_dir, 30)
     serving = Scoring()
     bench = make_bench(store, serving)
     report, verdict = bench.judge(add_run(store, "r1"), Thresholds(), Control())
@@ -201,7 +201,7 @@ def test_where_answers_are_equally_good_the_accepted_ones_decide(store: Store) -
 
 
 def test_scores_of_the_base_are_remembered_too(store: Store) -> None:
-    write_validation_rows(store.data_dir, 30)
+    write_test_rows(store.data_dir, 30)
     serving = Scoring()
     bench = make_bench(store, serving)
     bench.evaluate_production(bench.make_exam("d1"))

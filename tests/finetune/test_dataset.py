@@ -3,6 +3,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,16 @@ from hypothesis import strategies as st
 from chatbot.recommendation import canonical
 from feedback_store.records import NewExample
 from feedback_store.store import Store
-from finetune.dataset import DatasetError, DatasetSettings, freeze_dataset, is_validation
+from finetune.dataset import (
+    SPLITS,
+    DatasetError,
+    DatasetSettings,
+    freeze_dataset,
+    is_test,
+    is_validation,
+)
+from finetune.dataset_diff import diff_datasets
+from finetune.scores import read_test_rows
 from tests.finetune.examples import (
     ANSWER,
     BETTER,
@@ -38,7 +48,7 @@ def numbered(number: int, **changes: object) -> NewExample:
     return make_example(**fields)
 
 
-def read_rows(path: str, split: str) -> list[dict[str, object]]:
+def read_rows(path: str | Path, split: str) -> list[dict[str, Any]]:
     lines = (Path(path) / f"{split}.jsonl").read_text("utf-8").splitlines()
     return [json.loads(line) for line in lines]
 
@@ -70,8 +80,8 @@ def test_the_manifest_accounts_for_every_row(store: Store) -> None:
     ids = accept(store, [numbered(number) for number in range(40)])
     dataset = freeze_dataset(store, store.data_dir)
     manifest = json.loads((Path(dataset.path) / "manifest.json").read_text("utf-8"))
-    assert sorted(manifest["example_ids"]["train"] + manifest["example_ids"]["validation"]) == ids
-    assert manifest["num_train"] + manifest["num_validation"] == 40
+    assert sorted(i for split in SPLITS for i in manifest["example_ids"][split]) == ids
+    assert sum(manifest[f"num_{split}"] for split in SPLITS) == 40
     assert manifest["num_conversations"] == 40
     assert manifest["counts"]["category"] == {"ZERO_WASTE": 40}
     assert manifest["files"]["train.jsonl"]["num_rows"] == manifest["num_train"]
@@ -135,10 +145,44 @@ def test_a_conversation_is_never_torn_apart(store: Store) -> None:
     dataset = freeze_dataset(store, store.data_dir)
     talks = {
         split: {int(str(row["example_id"])) % 20 for row in read_rows(dataset.path, split)}
-        for split in ("train", "validation")
+        for split in SPLITS
     }
-    assert talks["train"] & talks["validation"] == set()
+    assert sum(len(part) for part in talks.values()) == 20
+    assert len(talks["train"] | talks["validation"] | talks["test"]) == 20
     assert talks["validation"]
+
+
+def test_what_chooses_the_checkpoint_does_not_judge_it(store: Store) -> None:
+    accept(store, [numbered(number) for number in range(400)])
+    dataset = freeze_dataset(store, store.data_dir)
+    kept = {
+        split: {str(row["completion"][0]["content"]) for row in read_rows(dataset.path, split)}
+        for split in SPLITS
+    }
+    judges = {row.completion for row in read_test_rows(Path(dataset.path))}
+    assert judges == kept["test"]
+    assert min(len(kept["test"]), len(kept["validation"])) > 10
+    assert not kept["test"] & (kept["validation"] | kept["train"])
+    assert dataset.num_validation == len(kept["validation"]) + len(kept["test"])
+
+
+def test_a_dataset_of_before_has_no_rows_for_the_gate(store: Store) -> None:
+    """Its validation rows chose the checkpoint; the rest of the exam decides."""
+    accept(store, [numbered(number) for number in range(40)])
+    folder = Path(freeze_dataset(store, store.data_dir).path)
+    (folder / "test.jsonl").unlink()
+    assert read_test_rows(folder) == ()
+    assert diff_datasets(folder, folder).moved == ()
+
+
+def test_few_rows_are_the_trainers(store: Store) -> None:
+    """Where the hash keeps rows for the gate only, the trainer gets one conversation more."""
+    talks = [f"talk-{n}" for n in range(400)]
+    judge = next(t for t in talks if is_validation(t, 0.1) and is_test(t))
+    others = [t for t in talks if not is_validation(t, 0.1)][:9]
+    accept(store, [numbered(n, conversation_id=t) for n, t in enumerate((judge, *others))])
+    folder = Path(freeze_dataset(store, store.data_dir).path)
+    assert [len(list(read_rows(folder, split))) for split in SPLITS] == [8, 1, 1]
 
 
 def test_a_row_never_moves_from_validation_to_training(store: Store) -> None:

@@ -7,7 +7,7 @@ import pytest
 from chatbot.recommendation import canonical
 from feedback_store.records import Dataset
 from feedback_store.store import Store
-from finetune.dataset import DatasetError, freeze_dataset
+from finetune.dataset import SPLITS, DatasetError, freeze_dataset
 from finetune.export import ExportKind, export_dataset
 from finetune.source_files import iter_rows
 from tests.finetune.examples import make_example, numbered_answer
@@ -47,7 +47,8 @@ def test_the_card_says_what_the_dataset_is(dataset: Dataset, tmp_path: Path) -> 
     assert card.startswith("---\nlanguage:\n- ko\n")
     assert "path: data/validation.jsonl" in card
     assert f"# Dataset {dataset.dataset_id}" in card
-    assert f"{dataset.num_train:,} training and {dataset.num_validation:,} validation" in card
+    counts = (dataset.num_train, *(dataset.manifest[f"num_{s}"] for s in ("validation", "test")))
+    assert "{:,} training, {:,} validation and {:,} test rows".format(*counts) in card
     assert "| ZERO_WASTE | 30 |" in card
     assert dataset.manifest["files"]["train.jsonl"]["sha256"] in card
 
@@ -70,7 +71,8 @@ def test_the_datasets_library_reads_the_folder(
     out = export_dataset(Path(dataset.path), tmp_path / kind, kind)
     loaded = load_dataset(str(out), cache_dir=str(tmp_path / "cache"))
     assert {split: loaded[split].num_rows for split in loaded} == {
-        "train": dataset.num_train,
-        "validation": dataset.num_validation,
+        split: dataset.manifest[f"num_{split}"]
+        for split in SPLITS
+        if dataset.manifest[f"num_{split}"]
     }
     assert loaded["train"][0]["completion"][0]["role"] == "assistant"

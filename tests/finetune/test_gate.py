@@ -200,6 +200,28 @@ def test_two_faultless_adapters_are_told_apart_by_what_people_accepted(good: Rep
     assert codes(further)[0] == ("significant_loss", "accepted_likelihood")
 
 
+def test_a_handful_of_accepted_answers_proves_no_gain(good: Report) -> None:
+    """Nine of nine are significant, and may still be one person's taste."""
+    rows = [f"row{number}" for number in range(9)]
+    earlier = replace(good, scores=dict.fromkeys(rows, -2.0))
+    closer = replace(good, adapter="v2", scores=dict.fromkeys(rows, -1.5))
+    verdict = decide(closer, earlier, Thresholds())
+    assert verdict.outcome == "fail"
+    closer, earlier = (
+        replace(report, scores={**report.scores, "row9": report.scores["row0"]})
+        for report in (closer, earlier)
+    )
+    assert decide(closer, earlier, Thresholds()).outcome == "pass"
+
+
+def test_too_few_accepted_answers_are_said(good: Report) -> None:
+    rows = dict.fromkeys("abc", -1.0)
+    reworded = tuple(replace(answer, text=f"{answer.text} ") for answer in good.answers)
+    candidate = replace(good, adapter="v1", scores=rows, answers=reworded)
+    verdict = decide(candidate, good, Thresholds())
+    assert "Only 3 accepted answers were kept" in " ".join(verdict.sentences)
+
+
 def test_learning_the_format_is_a_gain_even_where_other_faults_hide_it(
     good: Report, production: Report
 ) -> None:

@@ -1,4 +1,4 @@
-"""How likely accepted answers are: read from the validation split, asked in batches."""
+"""How likely accepted answers are: read from the test split, asked in batches."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chatbot.prompts import system_message
-from finetune.scores import MAX_ROWS, ScoreRequest, read_validation_rows, score_rows
+from finetune.scores import MAX_ROWS, ScoreRequest, read_test_rows, score_rows
 from tests.finetune.fake_serving import FakeServing
 
 
@@ -23,7 +23,7 @@ def write_rows(folder: Path, answers: Sequence[str]) -> None:
         )
         for number, answer in enumerate(answers)
     ]
-    (folder / "validation.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (folder / "test.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 class Scorer(FakeServing):
@@ -42,15 +42,15 @@ class Scorer(FakeServing):
 
 def test_equal_rows_are_read_once_and_not_too_many(tmp_path: Path) -> None:
     write_rows(tmp_path, ["가", "가", "나"])
-    assert [row.completion for row in read_validation_rows(tmp_path)] == ["가", "나"]
+    assert [row.completion for row in read_test_rows(tmp_path)] == ["가", "나"]
     write_rows(tmp_path, [str(number) for number in range(500)])
-    assert len(read_validation_rows(tmp_path)) == MAX_ROWS
-    assert read_validation_rows(tmp_path / "gone") == ()
+    assert len(read_test_rows(tmp_path)) == MAX_ROWS
+    assert read_test_rows(tmp_path / "gone") == ()
 
 
 def test_rows_are_scored_in_batches_and_what_is_refused_is_left_out(tmp_path: Path) -> None:
     write_rows(tmp_path, ["", *("다" * number for number in range(1, 40))])
-    rows, scorer = read_validation_rows(tmp_path), Scorer()
+    rows, scorer = read_test_rows(tmp_path), Scorer()
     scores = score_rows(scorer, "v0001", rows, {})
     assert sorted(scores.values(), reverse=True)[:2] == [-1.0, -2.0]
     assert len(scores) == len(rows) - 1
@@ -59,7 +59,7 @@ def test_rows_are_scored_in_batches_and_what_is_refused_is_left_out(tmp_path: Pa
 
 def test_known_scores_are_not_asked_again(tmp_path: Path) -> None:
     write_rows(tmp_path, ["가", "나"])
-    rows, scorer = read_validation_rows(tmp_path), Scorer()
+    rows, scorer = read_test_rows(tmp_path), Scorer()
     known = score_rows(scorer, None, rows[:1], {})
     assert score_rows(scorer, None, rows, known).keys() == {row.row_id for row in rows}
     assert scorer.batches == [1, 1]
@@ -67,4 +67,4 @@ def test_known_scores_are_not_asked_again(tmp_path: Path) -> None:
 
 def test_an_engine_that_cannot_score_gives_nothing(tmp_path: Path) -> None:
     write_rows(tmp_path, ["가"])
-    assert score_rows(FakeServing(), None, read_validation_rows(tmp_path), {}) == {}
+    assert score_rows(FakeServing(), None, read_test_rows(tmp_path), {}) == {}
