@@ -81,7 +81,7 @@ def needs(role: Needed) -> Callable[[Function], Function]:
 
 
 def _keep_outputs(function: Any) -> Any:
-    """Gradio empties every output of a generator that ends without a word: let it say "as it was"."""
+    """Gradio empties every output of a generator that says nothing: let it say "as it was"."""
 
     @wraps(function)
     async def run(*arguments: Any, **named: Any) -> AsyncIterator[Any]:
