@@ -80,9 +80,7 @@ def render_loss_plot(losses: Points, eval_losses: Points, lang: str) -> str:
     lines = f'<path class="eco-plot-train" d="{scale.path(train)}"/>' if train else ""
     if validation:
         # Lines without length, so that the round ends stay round however wide the page is.
-        dots = "".join(
-            f"M{scale.x(step):.1f},{scale.y(value):.1f}h0" for step, value in validation
-        )
+        dots = "".join(f"M{scale.x(step):.1f},{scale.y(value):.1f}h0" for step, value in validation)
         lines += (
             f'<path class="eco-plot-eval" d="{scale.path(validation)}"/>'
             f'<path class="eco-plot-dots" d="{dots}"/>'
