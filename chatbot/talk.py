@@ -29,7 +29,9 @@ _NOUN_TAILS: Final = (
     "통|봉투|요금|비|사용량?|관|실|속|가"
 )
 _VERB_TAILS: Final = "(?:하|해|했|할|한|합|되|돼|된).*"  # only for nouns that name an action
-_TAIL: Final = f"(?:{_NOUN_TAILS})?(?:{_PARTICLES})*(?:{_ENDINGS})?"
+# A word takes a few endings at most. Without the bound "이나이나이나…", which is also 이 and 나, is
+# read in exponentially many ways.
+_TAIL: Final = f"(?:{_NOUN_TAILS})?(?:{_PARTICLES}){{0,6}}(?:{_ENDINGS})?"
 _NEAR: Final = r"(?=\s*(?:$|[,.!?/·~]|근처|속|쪽|밑|아래|위|중턱|기슭|옆|주변|마을|동네))"
 _NOT_KOREAN: Final = re.compile(r"^[^가-힣]+$")
 _ANYWHERE: Final = 3  # syllables from which a word also counts inside a compound
@@ -38,6 +40,7 @@ _EXCLUDED: Final = re.compile(
     r"\s*(?:[은는이가을를]\s*)?(?:말고|말구|빼고|빼구|제외|대신|아니고|아닌|싫)"
 )
 _EXCLUDED_BEFORE: Final = re.compile(r"(?:\bnot|\binstead of|\bexcept|\bno more|\bother than)\s*$")
+_EXCLUDER_LENGTH: Final = 24  # characters of the longest one, with some blanks
 
 _RETURN: Final = re.compile(
     r"원래\s*대로|원래\s*(?:거|걸|것|주제|카테고리)|처음\s*(?:대로|처럼|으로|거|걸|것|주제|카테고리|선택)"
@@ -81,7 +84,7 @@ def _pattern(word: str) -> re.Pattern[str]:
     if len(word) >= _ANYWHERE:
         return re.compile(text)
     if len(word) == 1:  # "산" is also "bought": alone it needs a particle or a word of place
-        particles = rf"(?:{_PARTICLES.replace('|요', '')}|{_ENDINGS})+"
+        particles = rf"(?:{_PARTICLES.replace('|요', '')}|{_ENDINGS}){{1,6}}"
         return re.compile(rf"(?<![가-힣]){text}(?:(?:{particles})(?![가-힣])|(?![가-힣]){_NEAR})")
     return re.compile(rf"(?<![가-힣]){text}(?:{_TAIL}|{_VERB_TAILS})(?![가-힣])")
 
@@ -98,7 +101,8 @@ def _mentions(option: Option, text: str) -> list[tuple[bool, int, int, int]]:
 
 
 def _is_excluded(text: str, start: int, end: int) -> bool:
-    return bool(_EXCLUDED.match(text, end) or _EXCLUDED_BEFORE.search(text[:start]))
+    before = max(0, start - _EXCLUDER_LENGTH)  # not all of the text again for every word in it
+    return bool(_EXCLUDED.match(text, end) or _EXCLUDED_BEFORE.search(text, before, start))
 
 
 def _read_field(field: str, text: str) -> tuple[str | None, set[str]]:

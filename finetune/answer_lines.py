@@ -19,7 +19,11 @@ _LABEL: Final = re.compile(r"^(?:recommend|recommendation)\s*[:：]\s*", re.IGNO
 _HEADING: Final = re.compile(r"^challenges\s*[:：]$", re.IGNORECASE)
 _BOLD: Final = re.compile(r"^\*\*([^*]+)\*\*\s*[:：]?\s*(.*)$")
 # A colon inside a time (9:30) or an address (https://) separates nothing.
-_SEPARATOR: Final = re.compile(r"\s*(?:(?<!\d)[:：]|[:：](?!\d))(?!//)\s*|\s+[-–—]\s+")
+_SEPARATOR: Final = (
+    re.compile(  # a run of blanks is entered at its beginning only: from each of them costs squares
+        r"(?:(?<!\s)\s+)?(?:(?<!\d)[:：]|[:：](?!\d))(?!//)\s*|(?<!\s)\s+[-–—]\s+"
+    )
+)
 
 
 class NotCertain(ValueError):

@@ -11,8 +11,11 @@ from finetune.answer_lines import split_bullet, split_number
 from finetune.flags import Flag, Severity, quote
 
 INVISIBLE: Final = "\ufeff\u200b\u2060"
-_BLANK: Final = re.compile(rf"^(?:[\s{INVISIBLE}]|\\[nrt])+|(?:[\s{INVISIBLE}]|\\[nrt])+$")
-_LINE_BREAK: Final = re.compile(r"[ \t\r]*[\n\u2028\u2029][ \t\r\n\u2028\u2029]*")
+# A run of blanks is entered at its beginning only: from each of them costs squares.
+_BLANK: Final = re.compile(
+    rf"^(?:[\s{INVISIBLE}]|\\[nrt])+|(?<![\s{INVISIBLE}])(?<!\\[nrt])(?:[\s{INVISIBLE}]|\\[nrt])+$"
+)
+_LINE_BREAK: Final = re.compile(r"(?:(?<![ \t\r])[ \t\r]+)?[\n\u2028\u2029][ \t\r\n\u2028\u2029]*")
 _ESCAPED_CHAR: Final = re.compile(r'\\[nrt"]')
 _SENTENCE_END: Final = re.compile(r"(?<!\d)[.!?。…]$")
 _KEY: Final = re.compile(r"""["'“”](?:recommend|challenges|title|description)\\?["'“”]\s*:""")

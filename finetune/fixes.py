@@ -21,9 +21,10 @@ from finetune.answer_lines import split_bullet, split_number
 from finetune.checks import AnswerFormat
 from finetune.repair import repair
 
-_ESCAPED_BREAK: Final = re.compile(r"\\+[nrt]")
-_ESCAPED_QUOTE: Final = re.compile(r"\\+([\"'])")
-_BREAK: Final = re.compile(r"\s*[\r\n\t\u2028\u2029]\s*")
+# Every run is entered at its beginning only: from each of its characters costs squares.
+_ESCAPED_BREAK: Final = re.compile(r"(?<!\\)\\+[nrt]")
+_ESCAPED_QUOTE: Final = re.compile(r"(?<!\\)\\+([\"'])")
+_BREAK: Final = re.compile(r"(?:(?<!\s)\s+)?[\r\n\t\u2028\u2029]\s*")
 _BARE_NUMBER: Final = re.compile(r"^\d+\s*[.)]\s*(?=\D)")
 
 

@@ -85,13 +85,13 @@ _ABUSE_STEMS: Final = (
 
 _TEMPLATE: Final = re.compile(
     r"<\|[a-z_0-9]+\|>|</?s>|\[/?INST\]|<(?:start|end)_of_turn>|<(?:eos|bos|pad|unk)>|"
-    r"#{2,}\s*(?:Answer|Response|Instruction|Input|Output|답변|질문|지시)\b\s*:?|"
+    r"(?<!#)#{2,}\s*(?:Answer|Response|Instruction|Input|Output|답변|질문|지시)\b\s*:?|"
     r"^(?:assistant|user|system)\s*:",
     re.IGNORECASE | re.MULTILINE,
 )
 _MAY_BE_LINK: Final = re.compile(r"\.[a-z]|://")
 _LINK: Final = re.compile(
-    r"(?:https?://|www\.)\S+|\b[\w-]+\.(?:com|net|org|kr|io|shop|xyz)(?![A-Za-z])"
+    r"(?:https?://|www\.)\S+|\b[\w-]{1,63}\.(?:com|net|org|kr|io|shop|xyz)(?![A-Za-z])"
 )
 
 

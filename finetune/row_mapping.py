@@ -46,14 +46,16 @@ _RENDERED: Final = (
         re.S,
     ),
     re.compile(
-        r"^.*?#{2,}\s*(?:Instruction|질문|지시)\s*:?\s*(?P<prompt>.+?)\s*"
-        r"#{2,}\s*(?:Response|Answer|답변|응답)\s*:?\s*(?P<answer>.+?)\s*(?:</s>)?\s*$",
+        r"^.*?(?<!#)#{2,}\s*(?:Instruction|질문|지시)\s*:?\s*(?P<prompt>.+?)\s*"
+        r"(?<!#)#{2,}\s*(?:Response|Answer|답변|응답)\s*:?\s*(?P<answer>.+?)\s*(?:</s>)?\s*$",
         re.S,
     ),
 )
 _ESCAPED_HANGUL: Final = re.compile(r"\\u(?:a[c-f]|[bc][0-9a-f]|d[0-7])[0-9a-f]{2}", re.I)
 _LONGEST_LABEL: Final = 20
-_NESTED_MARK: Final = re.compile(r"\[/?INST\]|#{2,}\s*(?:Instruction|Response|Answer|질문|답변)")
+_NESTED_MARK: Final = re.compile(
+    r"\[/?INST\]|(?<!#)#{2,}\s*(?:Instruction|Response|Answer|질문|답변)"
+)
 
 
 class RowError(ValueError):

@@ -29,7 +29,7 @@ _LEADING_NUMBER = re.compile(
 )
 _STUFFED = re.compile(r"\"?(?:challenges|title|description|recommend)\"?\s*[:=]\s*[\"\[{]|[{}]|```")
 _NUMBERED_ITEM = re.compile(r"(?:^|[\s\\n])[1-3]\s*[.)]\s")
-_ESCAPED = re.compile(r"\\+[nrt\"]|[\r\n\t]")
+_ESCAPED = re.compile(r"(?<!\\)\\+[nrt\"]|[\r\n\t]")
 _LOOP = re.compile(r"(.{2,24}?)\1{3,}|(\S)\2{6,}", re.DOTALL)
 _SENTENCE_END = re.compile(r"[.!?]\s*")
 _HANGUL_RUN = re.compile(r"[가-힣]+")

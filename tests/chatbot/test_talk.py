@@ -2,8 +2,10 @@
 
 import pytest
 
+from chatbot import talk
 from chatbot.talk import find_aside, follow_talk
 from chatbot.themes import BaseInfo
+from tests.test_patterns import LENGTH, LIMIT_S, seconds
 
 FIRST = BaseInfo("city", "office", "VEGAN")
 CURRENT = BaseInfo("city", "office", "MEDIA")
@@ -155,3 +157,28 @@ def test_words_that_only_contain_a_place_keep_another_place() -> None:
 )
 def test_abuse_and_other_topics_are_told_apart(text: str, aside: str | None) -> None:
     assert find_aside(text) == aside
+
+
+ENDINGS = (*talk._PARTICLES.split("|"), *talk._ENDINGS.split("|"), *talk._NOUN_TAILS.split("|"))
+TAILS = (*dict.fromkeys(ENDINGS), "이라서", "나이", "하고하", "은 ", " not ", "말고 ", "  ", "\n")
+
+
+@pytest.mark.parametrize("word", ["바다", "산", "비건", "sea"])
+def test_a_message_of_endings_is_read_at_once(word: str) -> None:
+    """ "바다" with forty times "이나" had 2^40 readings, and stopped everything for good."""
+    for tail in TAILS:
+        for text in (word + tail * LENGTH, (word + tail) * LENGTH):
+            message = text[: LENGTH - 1] + "힣"
+            assert seconds(lambda: follow_talk(message, CURRENT, FIRST)) < LIMIT_S, tail  # noqa: B023
+
+
+@pytest.mark.parametrize(
+    ("text", "location"),
+    [
+        ("바다에서만이라도요", "beach"),
+        ("산에서까지도", "mountain"),
+        ("바다마을까지만이라도", "beach"),
+    ],
+)
+def test_several_endings_in_a_row_are_read(text: str, location: str) -> None:
+    assert follow_talk(text, CURRENT, FIRST).location == location
