@@ -9,8 +9,8 @@ class ChatError(Exception):
     """The turn was not begun, and nothing of it was stored.
 
     Codes: empty_message, too_long, unknown_option, not_found, not_yours, engine_not_ready,
-    one_at_a_time, too_fast, busy, invalid_correction, not_correctable, shutting_down, and those
-    of StoreError.
+    one_at_a_time, too_fast, busy, invalid_correction, not_correctable, shutting_down, forgotten,
+    too_long_for_model, and those of StoreError.
     """
 
     def __init__(

@@ -35,6 +35,9 @@ class Verdict:
     parse_error: str | None = None
 
 
+STOPPED: Final = Verdict("stopped")  # by the person, or because they left
+
+
 def judge(generation: Generation) -> Verdict:
     """How the generation ended, and the recommendation if it is one."""
     if generation.error:
@@ -62,20 +65,17 @@ def _read(raw_text: str) -> Recommendation:
     return clean_recommendation(recommendation)
 
 
-def to_new_turn(generation: Generation, template: NewTurn) -> NewTurn:
-    """The template filled in with what was generated; a template "stopped" stays so."""
-    verdict = judge(generation)
-    is_stopped = template.status == "stopped"
-    recommendation = None if is_stopped else verdict.recommendation
+def to_new_turn(generation: Generation, template: NewTurn, verdict: Verdict) -> NewTurn:
+    """The template filled in with what was generated, and what became of it."""
     messages: list[Message] = [
         {"role": message["role"], "content": message["content"]} for message in template.messages
     ]
     return replace(
         template,
         raw_text=clean_text(generation.raw_text),
-        recommendation=to_dict(recommendation) if recommendation else None,
-        parse_error=None if is_stopped else verdict.parse_error,
-        status="stopped" if is_stopped else verdict.status,
+        recommendation=to_dict(verdict.recommendation) if verdict.recommendation else None,
+        parse_error=verdict.parse_error,
+        status=verdict.status,
         prompt_hash=prompt_hash(messages),
         finish_reason=generation.finish_reason,
         time_to_first_token_ms=generation.time_to_first_token_ms,

@@ -9,15 +9,16 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field, replace
-from typing import Final
+from typing import Final, TypeVar
 
+from chatbot.answering import FORGOTTEN, FORGOTTEN_CODE, Answering, OpenAnswers
 from chatbot.conversation import TokenGauge, count_message_tokens, fit_messages
 from chatbot.engines.base import AdapterRef, Engine, EngineStatus, Sampling
 from chatbot.errors import ChatError, NotYours
 from chatbot.feedback import check_correction, check_rating
 from chatbot.generation import Generation, PaceSettings
 from chatbot.limits import AnswerLimits, LimitSettings
-from chatbot.outcome import judge, to_new_turn
+from chatbot.outcome import STOPPED, Verdict, judge, to_new_turn
 from chatbot.plan import Plan, get_own_conversation, get_own_turn, make_plan
 from chatbot.prompts import Message, system_message
 from chatbot.recommendation import Recommendation, json_schema
@@ -41,6 +42,7 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
+_Result = TypeVar("_Result")
 
 # For the process that serves: a thread that wants the lock of Python from a busy event loop gets it
 # after 5 ms by default, and writing a turn wants it several times.
@@ -65,6 +67,7 @@ class _Attempt:
     messages: list[Message]
     sampling: Sampling
     generation: Generation
+    answering: Answering
 
 
 class ChatService:
@@ -91,9 +94,12 @@ class ChatService:
         self.settings = settings or ChatSettings()
         self.limits = AnswerLimits(self.settings.limits)
         self.observers: list[Callable[[Turn], None]] = []  # told of every stored turn, on the loop
+        # Told of whom to forget, before anything is deleted, on the loop.
+        self.on_forget: list[Callable[[str], None]] = []
+        self._open = OpenAnswers()
         self._gauge = TokenGauge()
         self._schema = json_schema() if self.settings.is_constrained else None
-        self._saving: set[asyncio.Task[Turn]] = set()
+        self._saving: dict[asyncio.Task[Turn], str] = {}  # and whose turn it is
         self._is_closed = False
 
     async def close(self) -> None:
@@ -101,6 +107,23 @@ class ChatService:
         self._is_closed = True
         while self._saving:
             await asyncio.wait(self._saving)
+
+    async def forget(self, person_id: str, delete: Callable[[], _Result]) -> _Result:
+        """Run delete() in a thread when nothing of the person is on its way into the store: their
+        answers end unsaved, what is being saved is saved first, and no answer begins meanwhile.
+        """
+        with self._open.forgetting(person_id) as writing:
+            for tell in self.on_forget:
+                tell(person_id)
+            await asyncio.gather(*(generation.stop() for generation in writing))
+            while saving := [task for task, owner in self._saving.items() if owner == person_id]:
+                await asyncio.wait(saving)
+            # Whoever asked may leave: what was begun is finished before new answers may begin.
+            deleting = asyncio.create_task(asyncio.to_thread(delete))
+            try:
+                return await asyncio.shield(deleting)
+            finally:
+                await asyncio.wait([deleting])
 
     async def answer(self, request: TurnRequest) -> AsyncGenerator[TurnEvent, None]:
         """The events of one turn; raises ChatError before the first. Every outcome is stored, and
@@ -113,14 +136,14 @@ class ChatService:
             is_limited=request.origin != "studio",
             is_alongside=request.is_alongside,
         )
-        with place:
+        with place, self._open.hold(request.person_id) as answering:
             await asyncio.sleep(0)  # who is refused behind this one is told before it is planned
             try:
                 # A few reads by key, on the loop itself: a thread would cost the first token more.
                 plan = make_plan(self.store, request, self._choose)
             except StoreError as error:
                 raise ChatError(error.code, str(error)) from error
-            async with aclosing(self._run(plan)) as events:
+            async with aclosing(self._run(plan, answering)) as events:
                 async for event in events:
                     yield event
 
@@ -138,8 +161,10 @@ class ChatService:
         chosen = self.choose_adapter(conversation_id)
         return chosen.name if chosen else ""
 
-    async def _run(self, plan: Plan) -> AsyncGenerator[TurnEvent, None]:
-        attempt = self._begin(plan)
+    async def _run(self, plan: Plan, answering: Answering) -> AsyncGenerator[TurnEvent, None]:
+        if answering.is_forgotten:
+            raise ChatError(FORGOTTEN_CODE, FORGOTTEN, retry_after_s=5)
+        attempt = self._begin(plan, answering)
         is_stopped = True
         try:
             yield Started(plan.conversation.conversation_id, plan.adapter, plan.base_info)
@@ -149,15 +174,16 @@ class ChatService:
                 shorter = _shorten(plan, attempt)
                 if shorter is None:
                     break
-                plan, attempt = shorter, self._begin(shorter)
+                plan, attempt = shorter, self._begin(shorter, answering)
             is_stopped = False
         finally:
-            if is_stopped:  # saved before anything is awaited, which a cancellation may forbid
-                self._save(plan, attempt, is_stopped=True)
+            if is_stopped and not answering.is_forgotten:
+                # Saved before anything is awaited, which a cancellation may forbid.
+                self._save(plan, attempt, STOPPED)
             await attempt.generation.stop()
         yield await self._conclude(plan, attempt)
 
-    def _begin(self, plan: Plan) -> _Attempt:
+    def _begin(self, plan: Plan, answering: Answering) -> _Attempt:
         sampling = self.settings.sampling
         window = self.engine.context_window
         messages = fit_messages(
@@ -174,23 +200,24 @@ class ChatService:
                 sampling, max_tokens=min(sampling.max_tokens, max(room, _MIN_ANSWER))
             )
         chunks = self.engine.stream(messages, plan.adapter or None, sampling, self._schema)
-        return _Attempt(messages, sampling, Generation(chunks, self.settings.pace))
+        answering.generation = Generation(chunks, self.settings.pace)
+        return _Attempt(messages, sampling, answering.generation, answering)
 
     async def _conclude(self, plan: Plan, attempt: _Attempt) -> TurnEvent:
+        if attempt.answering.is_forgotten:
+            return Failed(FORGOTTEN_CODE, FORGOTTEN, None)
         verdict = judge(attempt.generation)
         if attempt.generation.prompt_tokens:
             self._gauge.learn(attempt.messages, attempt.generation.prompt_tokens)
         try:
-            turn = await asyncio.shield(self._save(plan, attempt))
+            turn = await asyncio.shield(self._save(plan, attempt, verdict))
         except StoreError as error:
             return Failed(error.code, str(error), None)
         if verdict.code:
             return Failed(verdict.code, verdict.message, turn)
         return Finished(turn, verdict.recommendation)
 
-    def _save(
-        self, plan: Plan, attempt: _Attempt, *, is_stopped: bool = False
-    ) -> asyncio.Task[Turn]:
+    def _save(self, plan: Plan, attempt: _Attempt, verdict: Verdict) -> asyncio.Task[Turn]:
         """Store the turn, whatever happens to the caller meanwhile."""
         template = NewTurn(
             conversation_id=plan.conversation.conversation_id,
@@ -203,16 +230,16 @@ class ChatService:
             ),
             raw_text="",
             recommendation=None,
-            status="stopped" if is_stopped else "ok",
+            status=verdict.status,
             adapter=plan.adapter,
             base_model=self.engine.base_model,
             prompt_hash="",
             sampling={**asdict(attempt.sampling), "is_constrained": self._schema is not None},
             retry_of=plan.retry_of,
         )
-        new_turn = to_new_turn(attempt.generation, template)
+        new_turn = to_new_turn(attempt.generation, template, verdict)
         task = asyncio.create_task(self._write(plan, new_turn))
-        self._saving.add(task)
+        self._saving[task] = plan.request.person_id
         task.add_done_callback(self._on_saved)
         return task
 
@@ -224,7 +251,7 @@ class ChatService:
         return await asyncio.wrap_future(writing)
 
     def _on_saved(self, task: asyncio.Task[Turn]) -> None:
-        self._saving.discard(task)
+        self._saving.pop(task, None)
         if task.cancelled():
             return
         error = task.exception()
@@ -292,6 +319,7 @@ class ChatService:
 def _shorten(plan: Plan, attempt: _Attempt) -> Plan | None:
     """The plan with half the earlier turns, if the engine found the prompt too long."""
     error = attempt.generation.error
-    if error is None or error.code != "too_long" or not plan.history:
+    is_too_long = error is not None and error.code == "too_long"
+    if not is_too_long or not plan.history or attempt.answering.is_forgotten:
         return None
     return replace(plan, history=plan.history[(len(plan.history) + 1) // 2 :])

@@ -36,6 +36,7 @@ _SENTENCES: Final[dict[str, tuple[int, str]]] = {
     "one_at_a_time": (429, "앞선 답변을 아직 쓰고 있어요. 끝난 뒤 다시 시도해 주세요."),
     "too_fast": (429, f"요청이 너무 잦아요. {_RETRY}"),
     "busy": (429, f"지금 이용자가 많아요. {_RETRY}"),
+    "forgotten": (409, f"데이터를 지우고 있어서 답변을 멈췄어요. {_RETRY}"),
     "truncated": (502, "답변이 중간에 잘렸어요. 다시 시도해 주세요."),
     "refused": (502, "모델이 이 요청에 답하지 못했어요. 다르게 적어 주세요."),
     "timed_out": (504, f"모델의 응답이 멈췄어요. {_RETRY}"),

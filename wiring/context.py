@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+from feedback_store.records import Deletion
 from feedback_store.store import Store
 from settings import Settings
 from wiring.control import Say
@@ -30,12 +31,15 @@ EXIT_REFUSED: Final = 3  # the gate refused: nothing is broken, nothing changed
 
 @dataclass(frozen=True)
 class Context:
-    """Where a command runs. learning() blocks until an engine answers."""
+    """Where a command runs. learning() blocks until an engine answers; delete_person() also ends
+    what the person is being answered.
+    """
 
     settings: Settings
     store: Store
     say: Say
     learning: Callable[[], LearningSide]
+    delete_person: Callable[[str], Deletion]
 
 
 def say_result(
@@ -54,7 +58,7 @@ def open_context(settings: Settings, say: Say) -> Iterator[Context]:
     own = _OwnEngine(settings, say)
     with Store.open(settings.data_dir) as store:
         try:
-            yield Context(settings, store, say, lambda: own.get(store))
+            yield Context(settings, store, say, lambda: own.get(store), store.delete_person)
         finally:
             own.stop()
 

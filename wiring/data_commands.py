@@ -120,7 +120,7 @@ def run_export_person(context: Context, arguments: Namespace) -> int:
 
 def run_delete_person(context: Context, arguments: Namespace) -> int:
     """Delete one person's data for good; names the versions that were trained on it."""
-    deletion = context.store.delete_person(arguments.person)
+    deletion = context.delete_person(arguments.person)
     value = asdict(deletion)
     say_result(context, arguments, value, json.dumps(value, ensure_ascii=False, default=str))
     return EXIT_OK

@@ -28,6 +28,7 @@ from chatbot.login import build_login
 from chatbot.service import SWITCH_INTERVAL_S, ChatService, ChatSettings
 from chatbot.ui.layout import mount
 from chatbot.ui.parts import Parts, UiSettings
+from feedback_store.records import Deletion
 from feedback_store.store import Store
 from settings import Settings, SettingsError
 from wiring.checks import make_checks
@@ -125,6 +126,7 @@ class Application:
         self.settings = settings
         self.store = store
         self.say = say
+        self._loop = asyncio.get_running_loop()
         self.runtime = Runtime(settings, store, base)
         self.checks = make_checks(settings, base)
         self.chat = ChatService(
@@ -180,8 +182,14 @@ class Application:
         return self.identity.person_of(request) or "", self.identity.role_of(request)
 
     def _run_command(self, name: str, values: dict[str, Any], say: Say) -> int:
-        context = Context(self.settings, self.store, say, lambda: self.runtime.learning)
+        learning = self.runtime.learning
+        context = Context(self.settings, self.store, say, lambda: learning, self._delete_person)
         return run_plain(context, name, values)
+
+    def _delete_person(self, person_id: str) -> Deletion:
+        """Called in a command's thread: the answers are on the loop."""
+        deleting = self.chat.forget(person_id, lambda: self.store.delete_person(person_id))
+        return asyncio.run_coroutine_threadsafe(deleting, self._loop).result()
 
     @asynccontextmanager
     async def _life(self, _app: FastAPI) -> AsyncIterator[None]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 import gradio as gr
 
+from chatbot.answering import FORGOTTEN_CODE
 from chatbot.recommendation import RecommendationError
 from chatbot.service import ChatError, TurnRequest
 from chatbot.themes import BaseInfo, detect_lang
@@ -186,7 +188,8 @@ class ChatTab:
         person = self._person(request)
         data = event_data(event)
         if data.get("action") == "forget":
-            num = await asyncio.to_thread(self.feedback.forget, person)
+            delete = partial(self.feedback.forget, person)
+            num = await self.parts.chat.forget(person.person_id, delete)
             tell(person.lang, t(person.lang, "my_data_deleted", num=num))
             return await self._show(OpenChat(), person)
         if data.get("action") == "consent" and not self.is_studio:
@@ -300,6 +303,8 @@ class ChatTab:
             await asyncio.sleep(LOOK_S)
 
     async def _finish(self, live: LiveAnswer, state: OpenChat, person: Person) -> Updates:
+        if live.error and live.error[0] == FORGOTTEN_CODE:
+            return await self._show(OpenChat(), person)
         updates = await self._show(state, person)
         spoken = t(person.lang, "answer_ready")
         if live.error and live.error[0] != "stopped":

@@ -13,6 +13,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from chatbot.answering import FORGOTTEN, FORGOTTEN_CODE
 from chatbot.engines.base import EngineError, EngineStatus
 from chatbot.recommendation import Challenge
 from chatbot.service import (
@@ -71,6 +72,7 @@ class LiveAnswers:
         self._service = service
         self._engine_status = engine_status
         self._answers: list[LiveAnswer] = []
+        service.on_forget.append(self.forget)
 
     def start(self, request: TurnRequest) -> LiveAnswer:
         """Begin to answer in the background."""
@@ -92,6 +94,13 @@ class LiveAnswers:
         """End it; the service stores what was written so far."""
         if answer.task:
             answer.task.cancel()
+
+    def forget(self, person_id: str) -> None:
+        """End the person's answers, also those that wait for the engine, and keep nothing."""
+        for answer in self._answers:
+            if answer.request.person_id == person_id:
+                answer.error = (FORGOTTEN_CODE, FORGOTTEN)
+                self.stop(answer)
 
     async def follow(self, answer: LiveAnswer) -> AsyncIterator[LiveAnswer]:
         """Yield at each change, not more often than the interval; the last one is done."""
@@ -128,7 +137,7 @@ class LiveAnswers:
     def _end(self, answer: LiveAnswer, task: asyncio.Task[None]) -> None:
         """However it ended, also when it was stopped before it began."""
         if task.cancelled():
-            answer.error = ("stopped", "The answer was stopped.")
+            answer.error = answer.error or ("stopped", "The answer was stopped.")
         elif error := task.exception():
             logger.error("An answer failed", exc_info=error)
             answer.error = ("unexpected", f"The answer failed: {error}")

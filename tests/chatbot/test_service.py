@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -491,3 +492,66 @@ async def test_a_conversation_keeps_the_adapter_that_is_chosen_for_it(
     assert (await finish(service, ask())).adapter == ""
     assert (await finish(service, ask(adapter="v0009"))).adapter == "v0009"
     assert len(asked) == 4
+
+
+def kept_of(store: Store, person_id: str) -> dict[str, Any]:
+    exported = store.export_person(person_id)
+    return {name: rows for name, rows in exported.items() if isinstance(rows, list) and rows}
+
+
+@pytest.mark.parametrize("reads_on", [True, False])
+async def test_who_is_forgotten_while_being_answered_leaves_nothing(
+    make_service: MakeService, store: Store, reads_on: bool
+) -> None:
+    """Also when whoever reads the answer has stopped reading, as a slow browser does."""
+    service = make_service(Script(tokens_per_s=50), pace=PaceSettings())
+    other = asyncio.create_task(run(service, ask("비건 알려줘", person_id="p2")))
+    async with aclosing(service.answer(ask())) as events:
+        async for event in events:
+            if isinstance(event, Progress):
+                break
+        await service.forget("p1", lambda: store.delete_person("p1"))
+        assert engine_of(service).num_running == 1
+        rest = [event async for event in events] if reads_on else []
+    if reads_on:
+        assert isinstance(rest[-1], Failed)
+        assert (rest[-1].code, rest[-1].turn) == ("forgotten", None)
+    assert isinstance((await other)[-1], Finished)
+    assert kept_of(store, "p1") == {}
+    assert len(kept_of(store, "p2")["turns"]) == 1
+    assert isinstance((await run(service, ask()))[-1], Finished)
+
+
+async def test_an_answer_that_is_just_being_stored_is_stored_and_then_deleted(
+    make_service: MakeService, store: Store
+) -> None:
+    service = make_service()
+    events = service.answer(ask())
+    async with aclosing(events):
+        await anext(events)
+        task = asyncio.create_task(_drain(events))
+        while not service._saving and not task.done():  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        await service.forget("p1", lambda: store.delete_person("p1"))
+        await task
+    assert kept_of(store, "p1") == {}
+
+
+async def _drain(events: Any) -> None:
+    async for _ in events:
+        pass
+
+
+async def test_nothing_is_asked_while_a_person_is_being_forgotten(
+    make_service: MakeService, store: Store
+) -> None:
+    service = make_service()
+    may_end = threading.Event()
+    deleting = asyncio.create_task(service.forget("p1", may_end.wait))
+    await asyncio.sleep(0.02)
+    with pytest.raises(ChatError) as refused:
+        await run(service, ask())
+    assert refused.value.code == "forgotten"
+    may_end.set()
+    assert await deleting
+    assert isinstance((await run(service, ask()))[-1], Finished)

@@ -51,7 +51,10 @@ class Shell:
         self.lines.clear()
         arguments: Namespace = build_parser().parse_args([*words, "--json"])
         settings = Settings(data_dir=self.store.data_dir, min_examples=5)
-        context = Context(settings, self.store, self.lines.append, lambda: self.side)
+        store = self.store
+        context = Context(
+            settings, store, self.lines.append, lambda: self.side, store.delete_person
+        )
         code = run_command(context, arguments.command, arguments)
         assert len(self.lines) == 1, self.lines
         return code, json.loads(self.lines[0])

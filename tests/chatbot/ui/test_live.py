@@ -7,6 +7,7 @@ from chatbot.engines.base import EngineError, EngineState, EngineStatus
 from chatbot.service import ChatService, TurnRequest
 from chatbot.ui import live as live_module
 from chatbot.ui.live import LiveAnswer, LiveAnswers
+from feedback_store.store import Store
 from tests.chatbot.conftest import MakeService
 from tests.scripted_engine import Script
 
@@ -133,3 +134,24 @@ async def test_an_answer_that_nobody_looks_at_is_stopped_after_a_while(
     await asyncio.wait({answer.task}, timeout=5)
     assert answer.error
     assert answer.error[0] == "stopped"
+
+
+@pytest.mark.parametrize("state", ["starting", "ready"])
+async def test_who_is_forgotten_waits_for_no_answer_any_more(
+    make_service: MakeService, store: Store, state: EngineState
+) -> None:
+    """Also one that only waits for the engine: it would be asked, and kept, after the deletion."""
+    service = make_service(Script(tokens_per_s=50))
+    status = EngineStatus(state, "…", "base")
+    answers = LiveAnswers(service, lambda: status)
+    answer, other = answers.start(REQUEST), answers.start(replace(REQUEST, person_id="other"))
+    await asyncio.sleep(0.1)
+    await service.forget("p", lambda: store.delete_person("p"))
+    await asyncio.sleep(0)
+    assert answer.error
+    assert (answer.phase, answer.error[0], answer.turn) == ("done", "forgotten", None)
+    assert other.phase != "done"
+    answers.stop(other)
+    await see(answers, other)
+    await service.close()
+    assert store.export_person("p")["conversations"] == []
