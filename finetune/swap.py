@@ -5,6 +5,7 @@ make the engine match the alias again.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,8 @@ from finetune.registry import (
     production_version,
     promote,
 )
+
+logger = logging.getLogger(__name__)
 
 CANDIDATE_PREFIX: Final = "candidate-"
 # Codes of an engine that has judged the adapter itself; any other failure may pass.
@@ -110,9 +113,13 @@ def _tidy(store: Store, serving: Serving) -> None:
     once = {event.from_version for event in moves} | {event.to_version for event in moves}
     kept = {production_version(store), store.get_alias(CANARY), _way_back(store)}
     kept |= {event.from_version for event in moves[:2]}
-    for name in serving.loaded():
-        if name in once - kept:
-            serving.unload(name)
+    try:
+        for name in serving.loaded():
+            if name in once - kept:
+                serving.unload(name)
+    except Exception as error:  # noqa: BLE001  the engine's, of whatever kind
+        # Another version answers already, and whoever promoted it must hear so.
+        logger.warning("An old version could not be unloaded; it stays for now: %s", error)
 
 
 def _way_back(store: Store) -> str | None:

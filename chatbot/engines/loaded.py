@@ -73,10 +73,18 @@ class LoadedAdapters:
             yield
 
     async def wait_idle(self, name: str) -> bool:
-        """Take no new answers and wait for those in flight; False if there is no such adapter."""
+        """Take no new answers and wait for those in flight; False if there is no such adapter.
+
+        Whoever was told True drops it, whatever becomes of the unloading: a name that leaves for
+        ever could neither answer nor be loaded again.
+        """
         known = self._by_name.get(name)
         if not known:
             return False
         known.is_leaving = True
-        await known.in_flight.wait_idle()
+        try:
+            await known.in_flight.wait_idle()
+        except BaseException:
+            known.is_leaving = False
+            raise
         return self._by_name.get(name) is known

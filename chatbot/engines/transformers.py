@@ -160,9 +160,11 @@ class TransformersEngine:
         """Forget the name once its answers in flight are done. Unknown names are no error."""
         if not await self._adapters.wait_idle(name):
             return
-        async with self._loading:
-            model = self._ready_model()
-            await self._in_thread(lambda: model.unload(name))
+        try:
+            async with self._loading:
+                model = self._ready_model()
+                await self._in_thread(lambda: model.unload(name))
+        finally:
             self._adapters.drop(name)
 
     async def loaded(self) -> tuple[AdapterRef, ...]:

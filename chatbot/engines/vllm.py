@@ -141,9 +141,11 @@ class VllmEngine:
         """Forget the name once its answers in flight are done. Unknown names are no error."""
         if not await self._adapters.wait_idle(name):
             return
-        async with self._loading:
-            for replica in self._ready():
-                await replica.upstream.unload(name)
+        try:
+            async with self._loading:
+                for replica in self._ready():
+                    await replica.upstream.unload(name)
+        finally:
             self._adapters.drop(name)
 
     async def loaded(self) -> tuple[AdapterRef, ...]:

@@ -73,6 +73,23 @@ def test_what_answered_a_moment_ago_stays_for_turns_that_chose_it(
     assert "v0003" in serving.loaded()
 
 
+def test_a_promotion_counts_when_only_the_tidying_after_it_fails(
+    store: Store, serving: FakeServing, caplog: pytest.LogCaptureFixture
+) -> None:
+    promote_three(store, serving)
+    version = publish(store, "r4").version
+    serving.unload = _refuse_to_unload  # type: ignore[method-assign]
+    event = promote_live(store, serving, version, BY_ADMIN)
+    assert (event.to_version, production_version(store)) == (version, version)
+    assert "v0001" in serving.loaded()
+    assert "could not be unloaded" in caplog.text
+    assert roll_back_live(store, serving, "admin").to_version == "v0003"
+
+
+def _refuse_to_unload(_name: str) -> None:
+    raise AdapterRefused("timed_out", "The model server gave no answer.")
+
+
 @pytest.mark.parametrize(("voice", "code"), [("no-op", "no_effect"), ("noise", "bad_adapter")])
 def test_an_adapter_that_the_engine_refuses_changes_nothing(
     store: Store, serving: FakeServing, voice: str, code: str

@@ -133,6 +133,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path == "/v1/load_lora_adapter":
             self._load(body["lora_name"], body["lora_path"])
         elif self.path == "/v1/unload_lora_adapter":
+            if self.shown.load_fault == "hang":
+                self.shown.may_go_on.wait(30)
             known = self.shown.adapters.pop(body["lora_name"], None)
             self._reply(200 if known else 404, {})
         elif "prompt_logprobs" in body:

@@ -247,6 +247,36 @@ async def test_unloading_waits_for_the_answer_in_flight(
     await engine.unload("v0001")
 
 
+async def test_an_adapter_that_could_not_be_unloaded_can_be_loaded_again(
+    engine: VllmEngine, server: FakeOpenAI, adapter: AdapterRef
+) -> None:
+    """Else the way back to a version would be closed until the next restart."""
+    await engine.load(adapter)
+    server.behaviour.load_fault = "hang"
+    with pytest.raises(EngineError):
+        await engine.unload(adapter.name)
+    server.behaviour.load_fault = ""
+    assert await engine.loaded() == ()
+    await engine.load(adapter)
+    assert await engine.loaded() == (adapter,)
+
+
+async def test_an_unloading_that_is_given_up_leaves_the_adapter_answering(
+    engine: VllmEngine, server: FakeOpenAI, adapter: AdapterRef
+) -> None:
+    await engine.load(adapter)
+    server.behaviour.fault = "stall"
+    answering = asyncio.create_task(_answer(engine, adapter.name))
+    await _until(server.behaviour.answering.is_set)
+    unloading = asyncio.create_task(engine.unload(adapter.name))
+    await asyncio.sleep(0.05)
+    unloading.cancel()
+    await asyncio.gather(unloading, return_exceptions=True)
+    assert await engine.loaded() == (adapter,)
+    server.behaviour.may_go_on.set()
+    await asyncio.gather(answering, return_exceptions=True)
+
+
 async def test_an_adapter_is_loaded_on_all_servers_or_on_none(
     server: FakeOpenAI, second_server: FakeOpenAI, adapter: AdapterRef, tmp_path: Path
 ) -> None:
