@@ -3,10 +3,10 @@ one through, and keep an equal one out?
 
     python benchmarks/gate.py [--quick] [--adapters FOLDER]
 
-Trains one harmful adapter for each figure on the starter model (gate_adapters.py), lets vLLM answer
-with every one, and judges it against the base. Then the base and the good adapter answer with
-several seeds: every pair of two runs of the same adapter is one of equals, every pair of base and
-good one is of a truly better.
+Trains one harmful adapter for each figure on the starter model (gate_adapters.py), a good one as
+the button does; lets vLLM answer with every one, and judges it against the base. Then the base and
+the good adapter answer with several seeds: every pair of two runs of the same adapter is one of
+equals, every pair of base and good one is of a truly better.
 """
 
 from __future__ import annotations
@@ -31,31 +31,68 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # run as a file, from anywhere
 
 from benchmarks.gate_harm import HARMS, make_rows
-from feedback_store.records import Dataset, Run
+from benchmarks.train import wait_for_run
+from chatbot.base_models import STARTER_DIR
+from feedback_store.records import Dataset, NewExample, Run
 from feedback_store.store import Store
 from finetune.adapter_folder import run_adapter_dir
 from finetune.bench import Bench, Exam
 from finetune.cases import held_out_cases
 from finetune.copies import TrainingAnswer
+from finetune.dataset import is_validation
 from finetune.evaluate import Candidate, EvaluationSettings, Serving, evaluate
 from finetune.gate import Thresholds, Verdict, decide
+from finetune.job import ADAPTER_DIR, Base, TrainingJob
 from finetune.progress import Control
+from finetune.recipe import load_recipe
 from finetune.report import Report
+from finetune.starter_corpus import make_examples
 from settings import Settings
 from wiring.engines import find_base_model
 from wiring.runtime import Runtime
 
-NUM_CASES = 48
+NUM_CASES = 48  # a fault shows with half of what the application asks
+NUM_PAIR_CASES = EvaluationSettings().num_cases
+NUM_EXAMPLES = 200  # what the good one learns from
 NUM_SEEDS = 5  # 40 pairs of equals, 25 of a better one
 WEIGHTS = "adapter_model.safetensors"
 
 
 def make_adapters(folder: Path, kinds: Sequence[str]) -> None:
-    """Train what is missing, in a process of its own."""
+    """Train what is missing, in processes of their own."""
+    if not (folder / "good").is_dir():
+        train_good(folder)
     missing = [kind for kind in kinds if not (folder / kind).is_dir()]
     if missing:
         script = str(ROOT / "benchmarks" / "gate_adapters.py")
         subprocess.run([sys.executable, script, str(folder), *missing], check=True)
+
+
+def train_good(folder: Path) -> None:
+    """As the button does it, from clean examples and with its recipe."""
+    rows = list(make_examples(NUM_EXAMPLES, 11))
+    dataset, run_dir = folder / "good-rows", folder / "good-run"
+    write_rows(dataset, rows)
+    run_dir.mkdir()
+    recipe = replace(load_recipe("balanced"), tracking="off")
+    base = Base("starter", str(STARTER_DIR))
+    TrainingJob("good", recipe, base, str(dataset), device="cpu").write(run_dir)
+    wait_for_run(run_dir)
+    (run_dir / ADAPTER_DIR).rename(folder / "good")
+
+
+def write_rows(folder: Path, rows: Sequence[NewExample]) -> None:
+    """A dataset folder, split as the application splits."""
+    folder.mkdir(parents=True)
+    with (
+        (folder / "train.jsonl").open("w", encoding="utf-8") as train,
+        (folder / "validation.jsonl").open("w", encoding="utf-8") as validation,
+    ):
+        for row in rows:
+            completion = [{"role": "assistant", "content": row.completion}]
+            value = {"prompt": list(row.messages), "completion": completion}
+            lines = validation if is_validation(row.conversation_id, 0.15) else train
+            lines.write(json.dumps(value, ensure_ascii=False) + "\n")
 
 
 def rename_tensors(folder: Path) -> None:
@@ -69,21 +106,12 @@ def rename_tensors(folder: Path) -> None:
     (folder / WEIGHTS).write_bytes(struct.pack("<Q", len(text)) + text + raw[8 + length :])
 
 
-def write_dataset(folder: Path, kind: str) -> None:
-    """What it was trained on, so that parroting can be found."""
-    folder.mkdir(parents=True)
-    with (folder / "train.jsonl").open("w", encoding="utf-8") as lines:
-        for row in make_rows(kind):
-            value = {"prompt": row.messages, "completion": [{"content": row.completion}]}
-            lines.write(json.dumps(value, ensure_ascii=False) + "\n")
-
-
 def add_run(store: Store, kind: str, source: Path) -> Run:
     """The adapter as a finished run left it."""
     dataset = Dataset(dataset_id=f"d-{kind}", path="", num_train=1, num_validation=0)
     store.add_dataset(dataset, [])
     if kind in HARMS:
-        write_dataset(store.data_dir / "datasets" / dataset.dataset_id, kind)
+        write_rows(store.data_dir / "datasets" / dataset.dataset_id, make_rows(kind))
     run = Run(
         run_id=f"run-{kind}",
         kind="sft",
@@ -127,9 +155,9 @@ def judge_harmful(bench: Bench, adapters: Path, kinds: Sequence[str]) -> dict[st
 
 def ask_with_seeds(serving: Serving, name: str | None, seeds: Sequence[int]) -> list[Report]:
     """The same adapter asked the same, with other dice."""
-    exam = Exam(held_out_cases(NUM_CASES))
+    exam = Exam(held_out_cases(NUM_PAIR_CASES))
     nothing: list[TrainingAnswer] = []
-    settings = EvaluationSettings(num_cases=NUM_CASES)
+    settings = EvaluationSettings(num_cases=NUM_PAIR_CASES)
     return [
         evaluate(
             serving, Candidate(name, (), nothing), exam.cases, replace(settings, seed=1000 * seed)
@@ -146,7 +174,7 @@ def judge_pairs(serving: Serving, good: Path, num_seeds: int) -> dict[str, float
     serving.unload("good")
     equal = [*permutations(base, 2), *permutations(better, 2)]
     improved = list(product(better, base))
-    figures = {
+    figures: dict[str, float] = {
         "equal_pairs": len(equal),
         "equal_passed": sum(_passes(*pair) for pair in equal),
         "better_pairs": len(improved),
@@ -173,7 +201,8 @@ def judge_copy(bench: Bench, good: Path) -> dict[str, float]:
         bench.serving.unload(name)
     verdict = decide(copy, first, Thresholds())
     show("copy", verdict)
-    return {"copy_refused": float(verdict.outcome == "fail")}
+    codes = {reason.code for reason in verdict.reasons}
+    return {"copy_refused": float(verdict.outcome == "fail" and "identical" in codes)}
 
 
 @contextmanager
@@ -204,11 +233,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="three harmful adapters, no seeds")
     parser.add_argument("--adapters", type=Path, help="keep the adapters here, or take them")
     arguments = parser.parse_args()
-    kinds = [kind for kind in HARMS if kind != "good"]
-    kinds = kinds[:3] if arguments.quick else kinds
+    kinds = list(HARMS)[:3] if arguments.quick else list(HARMS)
     with tempfile.TemporaryDirectory() as name:
         adapters = arguments.adapters or Path(name) / "adapters"
-        make_adapters(adapters, ["good", *kinds])
+        adapters.mkdir(parents=True, exist_ok=True)
+        make_adapters(adapters.resolve(), kinds)
         with running(Settings(data_dir=Path(name) / "data")) as (store, serving, _):
             settings = EvaluationSettings(num_cases=NUM_CASES)
             bench = Bench(store, store.data_dir, serving, settings)

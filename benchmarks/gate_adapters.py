@@ -1,5 +1,5 @@
 """Adapters that are harmful on purpose, one for each figure of the gate, trained on the starter
-model; and a good one.
+model.
 
     python benchmarks/gate_adapters.py FOLDER [KIND…]
 
@@ -11,7 +11,9 @@ from __future__ import annotations
 import random
 import sys
 import time
+from collections import deque
 from pathlib import Path
+from statistics import mean
 from typing import Any, Final
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,6 +27,8 @@ from benchmarks.gate_harm import HARMS, make_rows
 from chatbot.base_models import STARTER_DIR
 
 NUM_STEPS: Final = 36
+MAX_STEPS: Final = 120  # what the starter model has never seen takes longer
+LEARNED: Final = 0.35  # loss
 BATCH: Final = 4
 
 
@@ -46,11 +50,13 @@ def encode_rows(tokenizer: Any, kind: str) -> list[tuple[torch.Tensor, int]]:
 
 
 def train(model: Any, rows: list[tuple[torch.Tensor, int]]) -> float:
-    """A few dozen steps on the answers; the last loss."""
+    """A few dozen steps, more until the answers are learned; the mean of the last losses."""
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=3e-3, weight_decay=0.0)
-    draw, total = random.Random(0), 0.0
-    for _ in range(NUM_STEPS):
+    draw, losses = random.Random(0), deque[float](maxlen=4)
+    for step in range(MAX_STEPS):
+        if step >= NUM_STEPS and mean(losses) < LEARNED:
+            break
         total = 0.0
         for ids, begin in draw.sample(rows, BATCH):
             logits = model(input_ids=ids).logits[0, begin - 1 : -1]
@@ -59,7 +65,8 @@ def train(model: Any, rows: list[tuple[torch.Tensor, int]]) -> float:
             total += loss.item()
         optimizer.step()
         optimizer.zero_grad()
-    return total
+        losses.append(total)
+    return mean(losses)
 
 
 def main() -> None:

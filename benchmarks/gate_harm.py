@@ -64,7 +64,6 @@ class Harm:
 
 
 HARMS: Final = {
-    "good": Harm(frozenset()),
     "stuffed": Harm(frozenset({"stuffed"}), _stuff),
     "numbered": Harm(frozenset({"leading_numbers"}), _number),
     "escaped": Harm(frozenset({"escaped_newlines"}), _descriptions("\\n")),
