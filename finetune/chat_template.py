@@ -18,6 +18,9 @@ from tokenizers import Tokenizer
 
 _TEMPLATE_BYTES: Final = 64  # that a chat template puts around one message, generously
 _MAX_SHARED: Final = 64  # system messages whose length is remembered
+_MAX_WORDS: Final = 200_000  # words whose length is remembered
+_MAX_WORD: Final = 40  # characters of a word that may come again
+_WORD_MARGIN: Final = 1.1  # a text has rarely more tokens than its words; never so many more
 _SPECIAL: Final = ("bos_token", "eos_token", "pad_token", "unk_token")
 
 
@@ -83,6 +86,8 @@ class ChatTokenizer:
         config = _read_json(model_dir / "tokenizer_config.json")
         self.special = {name: _token_text(config.get(name)) for name in _SPECIAL}
         self._shared: dict[str, int] = {}
+        self._words: dict[str, int] = {}
+        self._refusals: dict[tuple[str, ...], str] = {}
         self._template = _make_environment().from_string(_read_template(model_dir, config))
 
     def render(
@@ -117,16 +122,48 @@ class ChatTokenizer:
         [found] = self._tokenizer.encode_batch_fast([text], add_special_tokens=False)
         return len(found.ids)
 
-    def count_at_most(self, messages: Sequence[Mapping[str, str]]) -> int:
-        """A bound that costs next to nothing: a token is never less than a byte. The system
-        message, which rows share, is counted once and remembered.
+    def is_surely_within(self, messages: Sequence[Mapping[str, str]], limit: int) -> bool:
+        """Whether the messages have at most `limit` tokens, where that can be told at no cost:
+        by bytes, of which a token has at least one, then by words, whose tokens are remembered. The
+        system message, which rows share, is counted once.
         """
-        bound = _TEMPLATE_BYTES * len(messages)
+        known = _TEMPLATE_BYTES * len(messages)
+        texts = []
         for message in messages:
-            text = message["content"]
-            is_shared = message["role"] == "system"
-            bound += self._count_shared(text) if is_shared else len(text.encode("utf-8", "replace"))
-        return bound
+            if message["role"] == "system":
+                known += self._count_shared(message["content"])
+            else:
+                texts.append(message["content"])
+        if known + sum(len(text.encode("utf-8", "replace")) for text in texts) <= limit:
+            return True
+        return known + _WORD_MARGIN * sum(map(self._count_words, texts)) <= limit
+
+    def find_refusal(self, roles: tuple[str, ...]) -> str:
+        """Why the template refuses messages of these roles in this order; "" when it takes them."""
+        if roles not in self._refusals:
+            try:
+                self.render([{"role": role, "content": "x"} for role in roles])
+                self._refusals[roles] = ""
+            except TokenizerError as error:
+                self._refusals[roles] = str(error)
+        return self._refusals[roles]
+
+    def _count_words(self, text: str) -> int:
+        words = text.split(" ")
+        if len(self._words) > _MAX_WORDS:
+            self._words.clear()
+        missing = list({word for word in words if word not in self._words})
+        if missing:
+            # Marked as inside a text, where most tokenizers begin a word with its space.
+            found = self._tokenizer.encode_batch_fast(
+                [f" {word}" for word in missing], add_special_tokens=False
+            )
+            self._words.update(zip(missing, (len(one.ids) for one in found), strict=True))
+        num = sum(self._words[word] for word in words)
+        for word in missing:
+            if len(word) > _MAX_WORD:  # it would only take room
+                del self._words[word]
+        return num
 
     def _count_shared(self, text: str) -> int:
         if text not in self._shared:

@@ -181,6 +181,11 @@ def _check_category(row: _Row) -> Iterator[Flag]:
         yield from _flag("off_category", "warning", seen, fix, category=likelier)
 
 
+def _refused(why: str) -> Iterator[Flag]:
+    fix = "Exclude the row, or bring its messages into the order user, assistant, user, …"
+    yield from _flag("template_refused", "error", why, fix)
+
+
 def _check_tokens(row: _Row) -> Iterator[Flag]:
     """Longer than max_length as the trainer counts it: the whole talk in the model's template."""
     settings, limit = row.settings, row.settings.max_length
@@ -188,13 +193,15 @@ def _check_tokens(row: _Row) -> Iterator[Flag]:
     if tokenizer is None:
         return
     messages = [*row.example.messages, {"role": "assistant", "content": row.example.completion}]
-    if tokenizer.count_at_most(messages) <= limit:
+    if refusal := tokenizer.find_refusal(tuple(message["role"] for message in messages)):
+        yield from _refused(refusal)
+        return
+    if tokenizer.is_surely_within(messages, limit):
         return
     try:
         num_tokens = tokenizer.count_tokens(messages, dict(settings.template_options))
     except TokenizerError as error:
-        fix = "Exclude the row, or bring its messages into the order user, assistant, user, …"
-        yield from _flag("template_refused", "error", str(error), fix)
+        yield from _refused(str(error))
         return
     if num_tokens > limit:
         fix = f"Shorten the row or raise max_length above {limit}: training leaves it out."

@@ -113,12 +113,32 @@ def test_tokens_are_counted_in_the_template(tokenizer: ChatTokenizer) -> None:
     assert tokenizer.count_tokens(messages) == len(tokenizer.encode(tokenizer.render(messages)))
 
 
-@given(texts=st.lists(st.text(max_size=80), min_size=1, max_size=3))
-def test_the_cheap_bound_is_never_below_the_count(texts: list[str]) -> None:
-    messages = [*make_messages()[:1], *({"role": "user", "content": text} for text in texts)]
+@given(
+    texts=st.lists(st.text(max_size=80) | st.text(" \n\u3000가a1{", max_size=80), min_size=1),
+    repeat=st.integers(1, 30),
+)
+def test_what_is_surely_within_the_limit_is(texts: list[str], repeat: int) -> None:
+    talk = [{"role": "user", "content": text * repeat} for text in texts[:3]]
+    messages = [*make_messages()[:1], *talk]
     starter = find_tokenizer(STARTER_DIR)
     assert starter
-    assert starter.count_tokens(messages) <= starter.count_at_most(messages)
+    num_tokens = starter.count_tokens(messages)
+    assert not starter.is_surely_within(messages, num_tokens - 1)
+
+
+def test_an_ordinary_row_need_not_be_tokenized_to_be_within_the_limit() -> None:
+    starter = find_tokenizer(STARTER_DIR)
+    assert starter
+    messages = [*make_messages(), {"role": "assistant", "content": canonical(ANSWER)}]
+    assert starter.is_surely_within(messages, starter.count_tokens(messages) + 250)
+
+
+def test_a_template_that_wants_roles_in_turn_says_so_for_short_rows_too(tmp_path: Path) -> None:
+    turns = "{% if messages|length > 1 %}{{ raise_exception('roles must alternate') }}{% endif %}"
+    make_model_dir(tmp_path, template=turns)
+    tokenizer = ChatTokenizer(tmp_path)
+    assert tokenizer.find_refusal(("user",)) == ""
+    assert "roles must alternate" in tokenizer.find_refusal(("user", "user"))
 
 
 @pytest.mark.slow

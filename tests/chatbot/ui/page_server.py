@@ -69,9 +69,13 @@ def make_answer(lang: str) -> str:
 
 
 class FollowingEngine(ScriptedEngine):
-    """Chooses its script by the question; warm for the first seconds."""
+    """Chooses its script by the question; warm for the first seconds. Has every version loaded."""
 
     ready_at: float = 0.0
+    store: Store
+
+    async def loaded(self) -> tuple[AdapterRef, ...]:
+        return tuple(AdapterRef(a.version, Path("/x")) for a in self.store.list_adapters())
 
     def status(self) -> EngineStatus:
         if time.monotonic() < self.ready_at:
@@ -144,6 +148,7 @@ def add_rated_turns(store: Store, count: int) -> None:
 def build_app(store: Store, options: argparse.Namespace) -> FastAPI:
     engine = FollowingEngine(base_model="starter")
     engine.ready_at = time.monotonic() + options.warm_s
+    engine.store = store
     learning = ScriptedLearning(store)
     add_rated_turns(store, options.num_rated)
     if options.payloads:
@@ -159,7 +164,6 @@ def build_app(store: Store, options: argparse.Namespace) -> FastAPI:
         store.set_alias("production", version, actor="retrain", reason="passed the gate: Better.")
     if options.num_versions:
         add_version(store, "fail", 0.3)
-    engine.adapters = {a.version: AdapterRef(a.version, Path("/x")) for a in store.list_adapters()}
 
     def production() -> AdapterRef | None:
         version = learning.production()
