@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,9 @@ class _Ranked:
         rows = sorted(trainer.train_dataset, key=_row_length, reverse=True)[:count]
         inputs = trainer._prepare_inputs(trainer.data_collator(rows))
         trainer.model.train()
+        if trainer.args.gradient_checkpointing:  # Trainer.train() turns it on, and is yet to come
+            options = dict(trainer.args.gradient_checkpointing_kwargs or {})
+            trainer.model.gradient_checkpointing_enable(options or None)
         with trainer.compute_loss_context_manager():
             loss = trainer.compute_loss(trainer.model, inputs)
         loss.backward()
@@ -202,23 +206,29 @@ class AnswerTrainer(_Ranked, SFTTrainer):  # type: ignore[misc]
         )
         return losses.view_as(targets), targets
 
-    def evaluation_loop(
-        self, dataloader: Any, description: str, *args: Any, **kwargs: Any
-    ) -> EvalLoopOutput:
-        """The mean over all tokens of all answers. The library's own is a mean over batches, and
-        several processes fill up the last one with rows that count twice.
+    def evaluation_loop(self, dataloader: Any, *_: Any, **__: Any) -> EvalLoopOutput:
+        """The mean over all tokens of all answers, on any device. The library's own is a mean over
+        batches, and several processes fill up the last one with rows that count twice.
         """
-        if self.args.device.type != "cpu":
-            return super().evaluation_loop(dataloader, description, *args, **kwargs)
         self.model.eval()
         total = torch.zeros(2, dtype=torch.float64)
         for inputs in dataloader:
-            with torch.no_grad():
-                losses, targets = self._token_losses(self.model, self._prepare_inputs(inputs))
-            rows = torch.stack([losses.sum(dim=1), (targets != IGNORED).sum(dim=1)], dim=1)
-            total += self.accelerator.gather_for_metrics(rows.double()).sum(dim=0)
+            with torch.no_grad(), self.compute_loss_context_manager():
+                rows = self._score_rows(self._prepare_inputs(inputs))
+            total += self.accelerator.gather_for_metrics(rows).cpu().double().sum(dim=0)
         loss = float(total[0] / total[1].clamp(min=1))
         return EvalLoopOutput(None, None, {"eval_loss": loss}, len(dataloader.dataset))
+
+    def _score_rows(self, inputs: dict[str, Any]) -> torch.Tensor:
+        """Of each row the sum of its losses, and over how many tokens."""
+        if inputs["labels"].device.type == "cpu" and "cu_seq_lens_q" not in inputs:
+            losses, targets = self._token_losses(self.model, inputs)
+            is_learnt = targets != IGNORED
+        else:
+            with flat_batch() if "cu_seq_lens_q" in inputs else nullcontext():
+                scored = self.model(**inputs, use_cache=False, fused_lm_head=True)
+            losses, is_learnt = -scored.log_probs, scored.label_mask
+        return torch.stack([losses.float().sum(dim=1), is_learnt.sum(dim=1).float()], dim=1)
 
     def prove_flat(self) -> bool:
         """Whether rows without padding between them have the loss that padded rows have. If not,
