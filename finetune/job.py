@@ -25,6 +25,7 @@ SAMPLES_FILE: Final = "samples.jsonl"
 RESULT_FILE: Final = "result.json"
 LOG_FILE: Final = "log.txt"
 CHECKPOINTS_DIR: Final = "checkpoints"
+PREFERENCES_DIR: Final = "preferences"  # in it, the checkpoints of the second stage
 ADAPTER_DIR: Final = "adapter"
 SFT_DIR: Final = "sft"  # the first adapter of a run that goes on with preferences
 PREFERENCES_FILE: Final = "preferences.jsonl"

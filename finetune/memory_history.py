@@ -41,10 +41,11 @@ def read_correction(data_dir: Path, base_model: str, device: str) -> float:
 
 def remember_memory(data_dir: Path, base_model: str, result: Mapping[str, Any]) -> None:
     """Keep what a run of this base has shown."""
-    memory = result.get("memory")
-    factor = correction_of(memory) if isinstance(memory, Mapping) else None
-    if factor is None or not isinstance(memory, Mapping):
+    memories = [stage.get("memory") for stage in (result, result.get("sft") or {})]
+    found = [(correction_of(item), item["load"]["device"]) for item in memories if item]
+    factors = [(factor, device) for factor, device in found if factor is not None]
+    if not factors:
         return
+    factor, device = max(factors)  # of two stages the one that needed more than was thought
     path = data_dir / "runs" / _FILE
-    key = f"{base_model}|{memory['load']['device']}"
-    write_json(path, {**(read_json(path) or {}), key: round(factor, 3)})
+    write_json(path, {**(read_json(path) or {}), f"{base_model}|{device}": round(factor, 3)})

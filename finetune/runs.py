@@ -21,11 +21,13 @@ from chatbot.base_models import BaseModel, prepare, resolve
 from feedback_store.records import Dataset, Run, RunState
 from feedback_store.store import Store
 from finetune.card_lending import reclaim_card
+from finetune.checkpoints import find_checkpoint
 from finetune.checks import AnswerFormat
 from finetune.job import (
     ADAPTER_DIR,
     CHECKPOINTS_DIR,
     LOG_FILE,
+    PREFERENCES_DIR,
     PREFERENCES_FILE,
     RESULT_FILE,
     Base,
@@ -335,7 +337,8 @@ def _is_comparison(data_dir: Path, run: Run) -> bool:
 
 def _has_checkpoint(data_dir: Path, run_id: str) -> bool:
     folder = run_dir_of(data_dir, run_id) / CHECKPOINTS_DIR
-    return any(folder.glob("**/checkpoint-*/trainer_state.json"))
+    stages = (folder, folder / PREFERENCES_DIR)
+    return any(find_checkpoint(stage) is not None for stage in stages)
 
 
 def resume_run(

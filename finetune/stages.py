@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from datasets import Dataset
 
-from finetune.job import CHECKPOINTS_DIR, PREFERENCES_FILE, SFT_DIR
+from finetune.job import CHECKPOINTS_DIR, PREFERENCES_DIR, PREFERENCES_FILE, SFT_DIR
 from finetune.preflight import check_all, check_answers
 from finetune.recipe import preference_rate
 from finetune.schedule import Schedule, plan_schedule
@@ -24,7 +24,6 @@ _PREFERENCE_EPOCHS: Final = 2.0
 _PREFERENCE_BATCH: Final = 16
 _PREFERENCE_STEPS: Final = 20  # a pass at least, where the rows suffice for it
 _LEAST_AT_ONCE: Final = 4  # KTO compares each answer with others of its batch
-_PREFERENCES_DIR: Final = "preferences"  # its checkpoints
 
 
 def plan_sft(setup: Setup, preferences: StagePlan | None, report_to: str) -> StagePlan:
@@ -70,7 +69,7 @@ def plan_preferences(setup: Setup, start_adapter: Path | None, report_to: str) -
             setup.recipe.kind, _drop_split(train), _drop_split(held) if held else None
         ),
         schedule=schedule,
-        checkpoints_dir=setup.run_dir / CHECKPOINTS_DIR / _PREFERENCES_DIR,
+        checkpoints_dir=setup.run_dir / CHECKPOINTS_DIR / PREFERENCES_DIR,
         span=Span(before, before + schedule.total_steps),
         start_adapter=start_adapter or setup.run_dir / SFT_DIR,
         report_to=report_to,

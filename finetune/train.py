@@ -51,7 +51,8 @@ def _fail(report: RunReport, error: Exception) -> int:
     message = str(error) if code != "unexpected" else f"{type(error).__name__}: {error}"
     preflight = error.report.to_dict() if isinstance(error, PreflightRefused) else None
     result = {"state": "failed", "error": {"code": code, "message": message}}
-    report.result({**result, "preflight": preflight})
+    found = {"preflight": preflight, "memory": getattr(error, "memory", None)}
+    report.result({**result, **{name: value for name, value in found.items() if value}})
     report.event("failed", message, code=code)
     return 1
 
@@ -124,21 +125,13 @@ def _run_stages(setup: Any, report: RunReport) -> dict[str, Any]:
 
 def _describe(setup: Any, stage: Any) -> dict[str, Any]:
     """What a stage's result says."""
-    from finetune.training_callback import peak_memory_mib
-
-    memory = {
-        **setup.memory.to_dict(),
-        "peak_mib": round(peak_memory_mib()),
-        "correction": setup.job.memory_correction,
-        "num_shortages": stage.num_shortages,
-    }
     return {
         **stage.figures,
         "recipe": setup.recipe.to_dict(),
         "schedule": asdict(stage.schedule),
         "hardware": asdict(setup.hardware),
         "preflight": stage.preflight.to_dict(),
-        "memory": memory,
+        "memory": stage.memory,
     }
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -173,8 +175,20 @@ def used_memory_mb() -> float:
     return float(psutil.Process().memory_info().rss / MIB)
 
 
+def forget_peak() -> None:
+    """Let peak_memory_mib() tell what is held from now on: a rehearsal, or an attempt for which
+    memory did not suffice, says nothing about the training.
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    with contextlib.suppress(OSError):  # Linux only, and not in every container
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def peak_memory_mib() -> float:
-    """The most that this process ever held."""
+    """The most that this process held since forget_peak()."""
     import torch
 
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():

@@ -29,9 +29,15 @@ from finetune.training_rows import FittingRows, TrainingRow, keep_fitting
 
 
 class NotEnoughMemory(RuntimeError):
-    """Nothing that could be changed makes the training fit; the message has the numbers."""
+    """Nothing that could be changed makes the training fit; the message has the numbers. memory:
+    what was planned and used, where it was tried.
+    """
 
     code = "not_enough_memory"
+
+    def __init__(self, message: str, memory: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.memory = memory
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,15 @@ from typing import Any
 from finetune.acceleration import Acceleration, choose_acceleration
 from finetune.adapter_checks import check_served_class
 from finetune.base_loading import Hardware, find_stop_ids, load_model
+from finetune.checkpoints import clear_broken, find_checkpoint
+from finetune.memory import estimate_memory
 from finetune.preflight import PreflightReport
 from finetune.preflight_facts import inspect, inspect_preferences
 from finetune.run_report import RunReport
 from finetune.sampled_answers import make_sampling, pick_rows
 from finetune.schedule import Schedule
 from finetune.trainer import Course, Material, build_trainer
-from finetune.training_callback import RunCallback, Span
+from finetune.training_callback import RunCallback, Span, forget_peak, peak_memory_mib
 from finetune.training_rows import TrainingRow
 from finetune.training_setup import NotEnoughMemory, Setup
 from finetune.varlen import has_kernel
@@ -56,7 +58,7 @@ class StageResult:
     preflight: PreflightReport
     figures: dict[str, Any]
     schedule: Schedule
-    num_shortages: int = 0  # how often memory ran out
+    memory: dict[str, Any]  # planned and used
 
 
 def run_stage(setup: Setup, plan: StagePlan, report: RunReport) -> StageResult:
@@ -64,10 +66,11 @@ def run_stage(setup: Setup, plan: StagePlan, report: RunReport) -> StageResult:
     shortages = 0
     while True:
         result = _attempt(setup, plan, report)
+        memory = _describe_memory(setup, plan, shortages + (result is None))
         if result is not None:
-            return replace(result, num_shortages=shortages)
+            return replace(result, memory=memory)
         shortages += 1
-        plan = _shrink(setup, plan)
+        plan = _shrink(setup, plan, memory)
         _free_memory()
         count = plan.schedule.per_device_train_batch_size
         report.event("out_of_memory", f"Memory ran out; going on with {count} rows at once.")
@@ -84,7 +87,20 @@ def _attempt(setup: Setup, plan: StagePlan, report: RunReport) -> StageResult | 
         raise
     if callback.stopped and callback.stopped.is_failure:
         raise TrainingStopped(callback.stopped)
-    return StageResult(trainer, preflight, callback.figures(), plan.schedule)
+    return StageResult(trainer, preflight, callback.figures(), plan.schedule, memory={})
+
+
+def _describe_memory(setup: Setup, plan: StagePlan, num_shortages: int) -> dict[str, Any]:
+    """The plan for what was tried last, and what that took: the next run plans by it."""
+    load = replace(setup.memory.load, rows_at_once=plan.schedule.per_device_train_batch_size)
+    correction = setup.job.memory_correction
+    estimate = estimate_memory(setup.shape, setup.recipe, load).scaled(correction)
+    return {
+        **replace(setup.memory, load=load, estimate=estimate).to_dict(),
+        "peak_mib": round(peak_memory_mib()),
+        "correction": correction,
+        "num_shortages": num_shortages,
+    }
 
 
 def _make_callback(setup: Setup, plan: StagePlan, report: RunReport) -> RunCallback:
@@ -101,17 +117,19 @@ def _prompts_of_answers(rows: Sequence[TrainingRow]) -> dict[str, frozenset[str]
     return {answer: frozenset(prompts) for answer, prompts in found.items()}
 
 
-def _shrink(setup: Setup, plan: StagePlan) -> StagePlan:
+def _shrink(setup: Setup, plan: StagePlan, memory: dict[str, Any]) -> StagePlan:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # the other processes know nothing of it
         raise NotEnoughMemory(
             f"Memory ran out in one of several processes. {setup.memory.message} "
-            "Lower per_device_train_batch_size in the recipe, then resume."
+            "Lower per_device_train_batch_size in the recipe, then resume.",
+            memory,
         )
     smaller = plan.schedule.halved()
     if smaller is None:
         raise NotEnoughMemory(
             f"Memory ran out with one row at once. {setup.memory.message} "
-            "Lower max_length or r, or choose a smaller base model."
+            "Lower max_length or r, or choose a smaller base model.",
+            memory,
         )
     return replace(plan, schedule=smaller)
 
@@ -119,6 +137,7 @@ def _shrink(setup: Setup, plan: StagePlan) -> StagePlan:
 def _train_once(
     setup: Setup, plan: StagePlan, callback: RunCallback, report: RunReport
 ) -> tuple[Any, PreflightReport]:
+    forget_peak()
     report.event("loading", f"Loading {setup.job.base.name}.")
     model = load_model(setup.job.base, setup.hardware)
     check_served_class(Path(setup.job.base.path), type(model).__name__)
@@ -145,8 +164,19 @@ def _train_once(
         report.event("reason", message, code="padded")
     if setup.hardware.device == "cuda" and trainer.accelerator.num_processes == 1:
         trainer.rehearse()
-    trainer.train(resume_from_checkpoint=has_checkpoint(plan.checkpoints_dir))
+        forget_peak()
+    checkpoint = _pick_checkpoint(plan.checkpoints_dir, report)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     return trainer, preflight
+
+
+def _pick_checkpoint(checkpoints_dir: Path, report: RunReport) -> Path | None:
+    """Where to go on from. A newer one that was not written to its end is in the way."""
+    if report.is_writer:
+        for name in clear_broken(checkpoints_dir):
+            message = f"{name} was not written to its end; it is deleted."
+            report.event("broken_checkpoint", message, name=name)
+    return find_checkpoint(checkpoints_dir)
 
 
 def _accelerate(hardware: Hardware) -> Acceleration:
@@ -173,8 +203,3 @@ def _free_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-
-
-def has_checkpoint(checkpoints_dir: Path) -> bool:
-    """Whether there is one to go on from."""
-    return any(checkpoints_dir.glob("checkpoint-*/trainer_state.json"))

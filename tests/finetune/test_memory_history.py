@@ -48,6 +48,21 @@ def test_it_is_kept_per_base_and_device(tmp_path: Path) -> None:
     assert read_correction(tmp_path, "starter", "cuda") == 1.0
 
 
+def test_of_two_stages_the_one_that_needed_more_counts(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    first, second = {"memory": make_memory(1600)}, {"memory": make_memory(1000)}
+    remember_memory(tmp_path, "starter", {**second, "sft": first})
+    assert read_correction(tmp_path, "starter", "cpu") == 2.0
+
+
+def test_a_run_that_failed_for_want_of_memory_teaches_the_next_plan(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    error = {"code": "not_enough_memory", "message": "Memory ran out."}
+    memory = make_memory(1200, correction=1.5, num_shortages=2)
+    remember_memory(tmp_path, "starter", {"state": "failed", "error": error, "memory": memory})
+    assert read_correction(tmp_path, "starter", "cpu") == 1.875
+
+
 def test_a_result_without_figures_and_a_damaged_file_change_nothing(tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     remember_memory(tmp_path, "starter", {})

@@ -45,7 +45,7 @@ from finetune.runs import (
     watch_run,
 )
 from tests.finetune.fake_serving import FakeServing
-from tests.finetune.training_jobs import SHORT, write_dataset
+from tests.finetune.training_jobs import SHORT, cut, write_checkpoint, write_dataset
 from tests.tiny_models import build_model
 
 TRAINS = """
@@ -244,9 +244,15 @@ def test_an_interrupted_run_goes_on_from_its_checkpoint(bench: Bench) -> None:
 
 
 def leave_checkpoint(run_dir: Path) -> None:
-    folder = run_dir / CHECKPOINTS_DIR / "checkpoint-10"
-    folder.mkdir(parents=True)
-    (folder / "trainer_state.json").write_text("{}")
+    write_checkpoint(run_dir / CHECKPOINTS_DIR, 10)
+
+
+def test_a_run_whose_only_checkpoint_is_broken_is_not_offered(bench: Bench) -> None:
+    bench.will_run(CRASHES)
+    run = bench.watch(bench.start())
+    folder = write_checkpoint(run_dir_of(bench.data_dir, run.run_id) / CHECKPOINTS_DIR, 10)
+    cut(folder / "optimizer.pt")
+    assert find_resumable(bench.store, bench.data_dir) is None
 
 
 def test_a_trained_run_that_never_became_a_version_can_go_on(bench: Bench) -> None:

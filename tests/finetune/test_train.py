@@ -13,6 +13,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from finetune.adapter_checks import check_adapter
+from finetune.checkpoints import is_whole
 from finetune.job import (
     ADAPTER_DIR,
     CHECKPOINTS_DIR,
@@ -23,7 +24,7 @@ from finetune.job import (
 from finetune.preflight import PreflightRefused
 from finetune.run_files import read_json, read_lines
 from finetune.run_process import make_environment
-from tests.finetune.training_jobs import SHORT, make_job, run, write_dataset
+from tests.finetune.training_jobs import SHORT, cut, make_job, run, write_dataset
 from tests.tiny_models import KINDS, Kind, build_model
 
 pytestmark = [
@@ -136,6 +137,22 @@ def test_a_resumed_run_has_the_losses_of_one_that_was_never_interrupted(
     assert sorted(resumed) == [4, 5, 6]
     assert all(resumed[step] == pytest.approx(expected[step], rel=1e-4) for step in resumed)
     assert "resumed" in [line["kind"] for line in read_lines(broken / EVENTS_FILE)]
+
+
+def test_a_checkpoint_that_was_cut_off_is_passed_over(llama: Path, tmp_path: Path) -> None:
+    run_dir = make_job(tmp_path, llama)
+    run(run_dir)
+    checkpoints = run_dir / CHECKPOINTS_DIR
+    cut(checkpoints / "checkpoint-6" / "optimizer.pt")
+    (run_dir / METRICS_FILE).unlink()
+    (run_dir / EVENTS_FILE).unlink()
+    result = run(run_dir)
+    assert result["steps"] == 6
+    assert [line["step"] for line in losses_of(run_dir)] == [4, 5, 6]
+    events = {line["kind"]: line for line in read_lines(run_dir / EVENTS_FILE)}
+    assert events["broken_checkpoint"]["name"] == "checkpoint-6"
+    assert events["resumed"]["step"] == 3
+    assert is_whole(checkpoints / "checkpoint-6")  # written again
 
 
 def losses_of(run_dir: Path) -> list[dict[str, Any]]:
