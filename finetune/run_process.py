@@ -21,6 +21,7 @@ from finetune.job import LOG_FILE
 from finetune.machine import find_freest_card
 
 PROJECT_DIR: Final = Path(__file__).parents[1]
+_KILL_S: Final = 4.0  # until what was ended by force is gone
 _CLOCK_TOLERANCE_S: Final = 5.0  # a process's start is computed from a clock that may be set
 
 # Measured on two cores: threads that spin while they wait for each other make a step four times
@@ -40,9 +41,6 @@ _ENVIRONMENT: Final = {
     "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",
 }
 
-# Children of this process; polling them is what lets the system forget an ended one.
-_CHILDREN: dict[int, subprocess.Popen[bytes]] = {}
-
 
 @dataclass(frozen=True)
 class ProcessMark:
@@ -50,6 +48,11 @@ class ProcessMark:
 
     pid: int
     started_at: float  # epoch seconds
+
+
+# Children of this process; polling them is what lets the system forget an ended one.
+_CHILDREN: Final[dict[ProcessMark, subprocess.Popen[bytes]]] = {}
+_EXIT_CODES: Final[dict[ProcessMark, int]] = {}  # of children that have ended
 
 
 def spawn(run_dir: Path, niceness: int, num_processes: int = 1) -> ProcessMark:
@@ -69,8 +72,9 @@ def spawn(run_dir: Path, niceness: int, num_processes: int = 1) -> ProcessMark:
             command, cwd=run_dir, env=make_environment(num_processes), stdin=subprocess.DEVNULL,
             stdout=log, stderr=subprocess.STDOUT, **options,
         )  # fmt: skip
-    _CHILDREN[child.pid] = child
-    return ProcessMark(child.pid, psutil.Process(child.pid).create_time())
+    mark = ProcessMark(child.pid, psutil.Process(child.pid).create_time())
+    _CHILDREN[mark] = child
+    return mark
 
 
 def make_environment(num_processes: int = 1) -> dict[str, str]:
@@ -90,19 +94,28 @@ def is_alive(mark: ProcessMark) -> bool:
 
 def exit_code(mark: ProcessMark) -> int | None:
     """How it ended, where this process started it; negative is the signal."""
-    child = _CHILDREN.get(mark.pid)
-    return child.poll() if child else None
+    _reap(mark)
+    return _EXIT_CODES.get(mark)
+
+
+def _reap(mark: ProcessMark) -> bool:
+    """Whether it was a child of this process and has ended."""
+    child = _CHILDREN.get(mark)
+    code = child.poll() if child is not None else None
+    if code is not None:
+        _EXIT_CODES[mark] = code
+        _CHILDREN.pop(mark, None)
+    return mark in _EXIT_CODES
 
 
 def _find(mark: ProcessMark) -> psutil.Process | None:
-    child = _CHILDREN.get(mark.pid)
-    if child is not None and child.poll() is not None:
+    if _reap(mark):
         return None
     try:
         process = psutil.Process(mark.pid)
         is_same = abs(process.create_time() - mark.started_at) < _CLOCK_TOLERANCE_S
         is_running = process.status() != psutil.STATUS_ZOMBIE
-        return process if is_running and (child is not None or is_same) else None
+        return process if is_running and (mark in _CHILDREN or is_same) else None
     except psutil.Error:
         return None
 
@@ -115,12 +128,25 @@ def end_process(mark: ProcessMark, grace_s: float = 4.0) -> None:
     with contextlib.suppress(psutil.Error):
         family = [process, *process.children(recursive=True)]
         process.terminate()
-        psutil.wait_procs([process], timeout=grace_s)
+        _wait(mark, process, grace_s)
         if sys.platform != "win32":
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(mark.pid, signal.SIGKILL)
         for member in family:
             with contextlib.suppress(psutil.Error):
                 member.kill()
-        psutil.wait_procs(family, timeout=grace_s)
-    _find(mark)
+        _wait(mark, process, _KILL_S)
+        psutil.wait_procs(family[1:], timeout=_KILL_S)
+
+
+def _wait(mark: ProcessMark, process: psutil.Process, timeout_s: float) -> None:
+    """Until it has ended. psutil would take a child's exit code away from us: it reads 0 then."""
+    child = _CHILDREN.get(mark)
+    try:
+        if child is None:
+            process.wait(timeout_s)
+        else:
+            child.wait(timeout_s)
+    except (subprocess.TimeoutExpired, psutil.TimeoutExpired):
+        return
+    _reap(mark)

@@ -111,20 +111,31 @@ def start_run(
         if settings.is_comparison:
             (run_dir / _COMPARISON_MARK).touch()
         # The process first: a row without one would look like a run that died.
-        mark = spawn(run_dir, settings.niceness, settings.num_processes)
-        return store.add_run(
-            Run(
-                run_id=job.run_id,
-                kind=recipe.kind,
-                state="running",
-                dataset_id=dataset.dataset_id,
-                base_model=_name_of(base_model),
-                recipe=adapted.to_dict(),
-                pid=mark.pid,
-                process_started_at=mark.started_at,
-                started_at=current_time(),
+        with _spawning(run_dir, settings) as mark:
+            return store.add_run(
+                Run(
+                    run_id=job.run_id,
+                    kind=recipe.kind,
+                    state="running",
+                    dataset_id=dataset.dataset_id,
+                    base_model=_name_of(base_model),
+                    recipe=adapted.to_dict(),
+                    pid=mark.pid,
+                    process_started_at=mark.started_at,
+                    started_at=current_time(),
+                )
             )
-        )
+
+
+@contextlib.contextmanager
+def _spawning(run_dir: Path, settings: RunSettings) -> Generator[ProcessMark]:
+    """A training process, ended again where it cannot be written down: nobody would find it."""
+    mark = spawn(run_dir, settings.niceness, settings.num_processes)
+    try:
+        yield mark
+    except BaseException:
+        end_process(mark, grace_s=0.0)  # it has done nothing yet
+        raise
 
 
 def _name_of(base_model: str | BaseModel) -> str:
@@ -357,13 +368,13 @@ def resume_run(
         for name in (RESULT_FILE, _CANCEL_MARK):
             (run_dir / name).unlink(missing_ok=True)
         settings = settings or RunSettings()
-        mark = spawn(run_dir, settings.niceness, settings.num_processes)
-        return store.update_run(
-            run_id,
-            state="running",
-            pid=mark.pid,
-            process_started_at=mark.started_at,
-            started_at=current_time(),
-            ended_at=None,
-            error=None,
-        )
+        with _spawning(run_dir, settings) as mark:
+            return store.update_run(
+                run_id,
+                state="running",
+                pid=mark.pid,
+                process_started_at=mark.started_at,
+                started_at=current_time(),
+                ended_at=None,
+                error=None,
+            )

@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from feedback_store.errors import DiskFull
 from feedback_store.records import Dataset, Run
 from feedback_store.store import Store
 from finetune import run_process
@@ -30,7 +31,7 @@ from finetune.job import (
 )
 from finetune.recipe import Recipe, load_recipe
 from finetune.run_files import append_line, read_json, read_lines
-from finetune.run_process import ProcessMark, is_alive
+from finetune.run_process import ProcessMark, end_process, exit_code, is_alive
 from finetune.runs import (
     RunError,
     RunSettings,
@@ -193,11 +194,52 @@ def test_a_restarted_app_finds_the_run_that_still_trains(
 ) -> None:
     bench.will_run(SLEEPS)
     run = bench.start()
-    monkeypatch.setattr(run_process, "_CHILDREN", {})  # a new app is no parent
-    assert [item.state for item in recover_runs(bench.store, bench.data_dir)] == ["running"]
-    found = find_running(bench.store)
+    with monkeypatch.context() as patch:
+        patch.setattr(run_process, "_CHILDREN", {})  # a new app is no parent
+        assert [item.state for item in recover_runs(bench.store, bench.data_dir)] == ["running"]
+        found = find_running(bench.store)
     assert found is not None
     assert found.run_id == run.run_id
+
+
+@pytest.mark.parametrize("moment", ["start", "resume"])
+def test_a_training_that_cannot_be_written_down_is_ended(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    def is_full(*_: object, **__: object) -> Run:
+        raise DiskFull(Path("ecoloop.db"))
+
+    if moment == "resume":
+        bench.will_run(CRASHES)
+        run = bench.watch(bench.start())
+        leave_checkpoint(run_dir_of(bench.data_dir, run.run_id))
+    bench.will_run(SLEEPS)
+    monkeypatch.setattr(bench.store, "add_run", is_full)
+    monkeypatch.setattr(bench.store, "update_run", is_full)
+    with pytest.raises(DiskFull):
+        bench.start() if moment == "start" else resume_run(bench.store, bench.data_dir, run.run_id)
+    assert psutil.Process().children(recursive=True) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
+def test_a_process_that_was_ended_leaves_its_exit_code_and_nothing_else(bench: Bench) -> None:
+    bench.will_run(DEAF)
+    mark = mark_of(bench.start())
+    time.sleep(0.5)
+    end_process(mark, grace_s=0.5)
+    assert exit_code(mark) == -signal.SIGKILL
+    assert mark not in run_process._CHILDREN
+    assert psutil.Process().children(recursive=True) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
+def test_a_run_that_the_system_killed_says_so(bench: Bench) -> None:
+    bench.will_run(SLEEPS)
+    run = bench.start()
+    os.kill(mark_of(run).pid, signal.SIGKILL)
+    ended = bench.watch(run)
+    assert ended.state == "interrupted"
+    assert "want of memory" in str(ended.error)
 
 
 def test_a_restarted_app_takes_back_the_card_that_it_had_lent(bench: Bench) -> None:
