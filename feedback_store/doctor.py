@@ -155,9 +155,10 @@ def _check_folders(connection: Connection, data_dir: Path) -> Findings:
     """Dataset and adapter folders against their rows, both ways."""
     for table, key in (("datasets", "dataset_id"), ("adapters", "version")):
         rows = fetch_all(connection, f"SELECT {key}, path FROM {table}")
-        known = {(data_dir / row["path"]).resolve() for row in rows}
-        for row in rows:
-            if not (data_dir / row["path"] / "manifest.json").is_file():
+        folders = [_locate(data_dir, row["path"], data_dir / table / row[key]) for row in rows]
+        known = {folder.resolve() for folder in folders}
+        for row, folder in zip(rows, folders, strict=True):
+            if not (folder / "manifest.json").is_file():
                 message = f"{row[key]} has no complete folder at {row['path']}."
                 advice = "Copy the folder back from a backup of the data folder, or retrain."
                 yield Finding("problem", table, message, advice)
@@ -169,11 +170,17 @@ def _check_folders(connection: Connection, data_dir: Path) -> Findings:
         yield Finding("ok", table, f"{len(rows)} were compared with their folders.")
 
 
+def _locate(data_dir: Path, noted: str, usual: Path) -> Path:
+    """A folder also where the whole data folder was moved or restored elsewhere."""
+    return data_dir / noted if (data_dir / noted).is_dir() else usual
+
+
 def _check_aliases(connection: Connection, data_dir: Path) -> Findings:
     for row in fetch_all(
         connection, "SELECT alias, version, path FROM aliases JOIN adapters USING (version)"
     ):
-        if not (data_dir / row["path"] / "manifest.json").is_file():
+        folder = _locate(data_dir, row["path"], data_dir / "adapters" / row["version"])
+        if not (folder / "manifest.json").is_file():
             message = f"{row['alias']} points at {row['version']}, whose folder is not complete."
             advice = "Roll back: 'python app.py rollback'."
             yield Finding("problem", "alias", message, advice)

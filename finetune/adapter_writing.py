@@ -11,6 +11,7 @@ from typing import Any
 from finetune.adapter_checks import check_adapter
 from finetune.base_texts import hash_base_texts
 from finetune.job import TrainingJob
+from finetune.knobs import MAX_RANK
 from finetune.training_setup import Setup
 
 
@@ -32,7 +33,7 @@ def write_adapter(trainer: Any, setup: Setup, target: Path) -> dict[str, Any]:
     model.save_pretrained(building, **options)
     (building / "README.md").unlink(missing_ok=True)
     _name_base(building, setup.job)
-    facts = check_adapter(building, Path(setup.job.base.path), setup.job.max_lora_rank)
+    facts = check_adapter(building, Path(setup.job.base.path), MAX_RANK)
     building.rename(target)
     return {
         **asdict(facts),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -50,12 +50,12 @@ class TrainingJob:
     recipe: Recipe
     base: Base
     dataset_dir: str
-    max_lora_rank: int = 64  # of the server that will load the adapter
     start_adapter: str | None = None  # KTO and DPO start from an adapter
     device: str = "auto"  # auto, cpu, cuda
     can_server_sleep: bool = False  # then the training may ask for all of the card
     answer_format: AnswerFormat = "recommendation"
-    memory_correction: float = 1.0  # what earlier runs used over what was predicted
+    # By device, what earlier runs used over what was predicted; the process knows its device.
+    memory_corrections: Mapping[str, float] = field(default_factory=dict)
 
     def write(self, run_dir: Path) -> None:
         """Leave the order in the run's folder."""
@@ -66,9 +66,10 @@ class TrainingJob:
 def read_job(run_dir: Path) -> TrainingJob:
     """The order of a run's folder."""
     values = json.loads((run_dir / ORDER_FILE).read_text(encoding="utf-8"))
-    values.pop("format")
-    recipe = recipe_from_dict(values.pop("recipe"))
-    return TrainingJob(recipe=recipe, base=Base(**values.pop("base")), **values)
+    recipe, base = recipe_from_dict(values.pop("recipe")), Base(**values.pop("base"))
+    known = {item.name for item in fields(TrainingJob)}  # an order of an earlier version has more
+    kept = {name: value for name, value in values.items() if name in known}
+    return TrainingJob(recipe=recipe, base=base, **kept)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -32,6 +32,7 @@ class Knob:
         return None
 
 
+MAX_RANK: Final = 64  # what our servers are started for
 _MEASURED = "measured on small data, see docs/experiments.md"
 _TRAINER = "default of the transformers trainer"
 _SWITCH = ("auto", "on", "off")
@@ -43,7 +44,7 @@ KNOBS: Final[Mapping[str, Knob]] = {
     "kind": Knob(
         "Answers to imitate, pairs of answers, or thumbs.", "TRL", choices=("sft", "dpo", "kto")
     ),
-    "r": Knob("Rank of the adapter's matrices; from the data.", _MEASURED, 1, 512),
+    "r": Knob("Rank of the adapter's matrices; from the data.", _MEASURED, 1, MAX_RANK),
     "lora_alpha": Knob("Scale of the adapter; 2r unless set.", "LoRA Without Regret", 1, 2048),
     "lora_dropout": Knob("Share of adapter inputs dropped in training.", _MEASURED, 0, 0.5),
     "target_modules": Knob(

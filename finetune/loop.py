@@ -27,6 +27,7 @@ from finetune.runs import (
     RunSettings,
     cancel_run,
     find_running,
+    forget_checkpoints,
     get_run,
     resume_run,
     run_dir_of,
@@ -141,8 +142,9 @@ def retrain(
         control.on_progress(LoopProgress("cancelled", str(stopped), 1.0))
         raise
     except Exception as error:
-        code = str(getattr(error, "code", "unexpected"))
-        control.on_progress(LoopProgress("failed", str(error), 1.0, code=code))
+        code, values = str(getattr(error, "code", "unexpected")), getattr(error, "values", {})
+        failed = LoopProgress("failed", str(error), 1.0, code=code, values=values)
+        control.on_progress(failed)
         raise
 
 
@@ -159,6 +161,7 @@ def _run_stages(bench: Bench, recipe: Recipe, settings: LoopSettings, control: C
 
     control.report("publish", "Publishing the adapter as a version.", 0.96)
     adapter = publish_adapter(store, data_dir, run, report, verdict)
+    forget_checkpoints(data_dir, run.run_id)
 
     is_promoted = verdict.outcome == "pass" and settings.auto_promote
     if is_promoted:

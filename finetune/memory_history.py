@@ -10,6 +10,7 @@ from typing import Any, Final
 from finetune.job import write_json
 from finetune.run_files import read_json
 
+DEVICES: Final = ("cpu", "cuda")
 _FILE: Final = "memory.json"
 _LOWEST, _HIGHEST = 0.5, 4.0  # of what is predicted for activations and logits
 _AFTER_SHORTAGE: Final = 1.25  # the plan was too low, whatever the peak was
@@ -31,12 +32,24 @@ def correction_of(memory: Mapping[str, Any]) -> float | None:
     return None
 
 
-def read_correction(data_dir: Path, base_model: str, device: str) -> float:
-    """The last correction for this base on this device; 1 where none is known."""
+def read_corrections(data_dir: Path, base_model: str) -> dict[str, float]:
+    """The last correction for this base on each device; 1 where none is known."""
     known = read_json(data_dir / "runs" / _FILE) or {}
-    value = known.get(f"{base_model}|{device}")
+    return {device: _read_one(known, f"{base_model}|{device}") for device in DEVICES}
+
+
+def _read_one(known: Mapping[str, Any], key: str) -> float:
+    value = known.get(key)
     is_sound = isinstance(value, int | float) and _LOWEST <= value <= _HIGHEST
     return float(value) if is_sound and value is not None else 1.0
+
+
+def raise_corrections(corrections: Mapping[str, float]) -> dict[str, float]:
+    """After a shortage of which nothing else is known."""
+    return {
+        device: min(_HIGHEST, max(1.0, value) * _AFTER_SHORTAGE)
+        for device, value in corrections.items()
+    }
 
 
 def remember_memory(data_dir: Path, base_model: str, result: Mapping[str, Any]) -> None:

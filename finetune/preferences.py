@@ -15,6 +15,7 @@ from feedback_store.records import Conversation, Dataset, ExampleFilter, Feedbac
 from feedback_store.store import Store
 from finetune.cases import NUM_REGRESSION_CASES
 from finetune.dataset import PAIRS_FILE, is_test, is_validation
+from finetune.dataset_diff import locate_dataset
 
 MIN_PAIRS: Final = 200
 MIN_LABELS: Final = 300
@@ -180,20 +181,17 @@ def _offer_kto(labels: Sequence[PreferenceRow]) -> Offer:
     return Offer("kto", enough, text, len(labels), MIN_LABELS, rarer, MIN_RARER)
 
 
-def write_preferences(
-    store: Store, dataset: Dataset, kind: PreferenceKind, path: Path, *, minimum: int | None = None
-) -> int:
+def write_preferences(store: Store, dataset: Dataset, kind: PreferenceKind, path: Path) -> int:
     """Freeze the preferences of a run beside its order; returns how many. Raises PreferenceError
-    where they do not suffice. minimum replaces the usual number.
+    where they do not suffice.
     """
     if kind == "dpo":
-        rows = collect_pairs(store, store.data_dir / dataset.path)
+        rows = collect_pairs(store, locate_dataset(store, dataset))
         offer = _offer_dpo(len(rows))
     else:
         rows = collect_labels(store)
         offer = _offer_kto(rows)
-    is_enough = offer.is_offered if minimum is None else len(rows) >= minimum
-    if not is_enough:
+    if not offer.is_offered:
         raise PreferenceError("too_few_pairs" if kind == "dpo" else "too_few_labels", offer.message)
     with path.open("w", encoding="utf-8") as file:
         for row in rows:

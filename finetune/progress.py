@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -26,13 +26,16 @@ Stage = Literal[
 
 @dataclass(frozen=True)
 class LoopProgress:
-    """Where a retrain stands; fraction is of the whole. code: of the error, when it failed."""
+    """Where a retrain stands; fraction is of the whole. code: of the error, when it failed;
+    values: its figures, for a sentence in another language.
+    """
 
     stage: Stage
     message: str
     fraction: float
     run: RunProgress | None = None
     code: str = ""
+    values: Mapping[str, str] = field(default_factory=dict)
 
 
 def _ignore(progress: LoopProgress) -> None:

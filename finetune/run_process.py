@@ -21,6 +21,7 @@ from finetune.job import LOG_FILE
 from finetune.machine import find_freest_card
 
 PROJECT_DIR: Final = Path(__file__).parents[1]
+_NICENESS: Final = 10  # people who chat come first
 _KILL_S: Final = 4.0  # until what was ended by force is gone
 _CLOCK_TOLERANCE_S: Final = 5.0  # a process's start is computed from a clock that may be set
 
@@ -55,21 +56,16 @@ _CHILDREN: Final[dict[ProcessMark, subprocess.Popen[bytes]]] = {}
 _EXIT_CODES: Final[dict[ProcessMark, int]] = {}  # of children that have ended
 
 
-def spawn(run_dir: Path, niceness: int, num_processes: int = 1) -> ProcessMark:
+def spawn(run_dir: Path, niceness: int = _NICENESS) -> ProcessMark:
     """Start the training of a run folder; its output goes to log.txt."""
-    launcher = ["-m"]
-    if num_processes > 1:
-        # What `accelerate launch` starts, too, on several cards; it also works on the CPU.
-        several = ["--standalone", "--nproc_per_node", str(num_processes)]
-        launcher += ["torch.distributed.run", *several, "-m"]
-    command = [sys.executable, *launcher, "finetune.train", "--run-dir", str(run_dir)]
+    command = [sys.executable, "-m", "finetune.train", "--run-dir", str(run_dir)]
     command += ["--niceness", str(niceness)]
     options: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
         options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
     with (run_dir / LOG_FILE).open("ab") as log:
         child = subprocess.Popen(
-            command, cwd=run_dir, env=make_environment(num_processes), stdin=subprocess.DEVNULL,
+            command, cwd=run_dir, env=make_environment(), stdin=subprocess.DEVNULL,
             stdout=log, stderr=subprocess.STDOUT, **options,
         )  # fmt: skip
     mark = ProcessMark(child.pid, psutil.Process(child.pid).create_time())
@@ -77,12 +73,12 @@ def spawn(run_dir: Path, niceness: int, num_processes: int = 1) -> ProcessMark:
     return mark
 
 
-def make_environment(num_processes: int = 1) -> dict[str, str]:
+def make_environment() -> dict[str, str]:
     """What a training process needs around it; what people set themselves stays."""
     paths = [str(PROJECT_DIR), os.environ.get("PYTHONPATH", "")]
     python_path = os.pathsep.join(path for path in paths if path)
     environ = {**_ENVIRONMENT, **os.environ, "PYTHONPATH": python_path}
-    card = find_freest_card() if num_processes == 1 else None
+    card = find_freest_card()
     # TRL refuses a process that sees several cards; the freest is the one that nobody talks to.
     return {**environ, "CUDA_VISIBLE_DEVICES": card} if card else environ
 

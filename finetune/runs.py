@@ -7,22 +7,19 @@ The process writes files into data/runs/<id>/ and nothing else; only this side w
 from __future__ import annotations
 
 import contextlib
-import secrets
 import shutil
 import threading
 import time
 from collections.abc import Generator
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from chatbot.base_models import BaseModel, prepare, resolve
+from chatbot.base_models import BaseModel
 from feedback_store.records import Dataset, Run, RunState
 from feedback_store.store import Store
+from finetune import stall
 from finetune.card_lending import reclaim_card
 from finetune.checkpoints import find_checkpoint
-from finetune.checks import AnswerFormat
 from finetune.job import (
     ADAPTER_DIR,
     CHECKPOINTS_DIR,
@@ -30,59 +27,36 @@ from finetune.job import (
     PREFERENCES_DIR,
     PREFERENCES_FILE,
     RESULT_FILE,
-    Base,
-    TrainingJob,
 )
-from finetune.machine import find_machine
-from finetune.memory_history import read_correction, remember_memory
+from finetune.memory_history import remember_memory
 from finetune.preferences import PreferenceError, PreferenceKind, write_preferences
 from finetune.recipe import Recipe, adapt_recipe
 from finetune.run_files import current_time, read_json
+from finetune.run_order import (
+    KILLED,
+    RunError,
+    RunSettings,
+    name_of,
+    renew_order,
+    run_dir_of,
+    write_order,
+)
 from finetune.run_process import ProcessMark, end_process, exit_code, is_alive, spawn
 from finetune.run_progress import RunEvent, RunLog, RunProgress, SampleAnswer
 
 __all__ = [
     "RunError", "RunEvent", "RunProgress", "RunSettings", "SampleAnswer", "cancel_run",
-    "find_resumable", "find_running", "get_run", "progress", "recover_runs", "resume_run",
-    "start_run", "watch_run",
+    "find_resumable", "find_running", "forget_checkpoints", "get_run", "progress",
+    "recover_runs", "resume_run", "run_dir_of", "start_run", "watch_run",
 ]  # fmt: skip
 
 _CANCEL_MARK: Final = "cancel"
+_STALL_MARK: Final = "stalled"
 _COMPARISON_MARK: Final = "comparison"
 _HOPELESS: Final = ("diverged", "plateau", "not_a_number")  # it would come to the same again
 _OPEN: Final[tuple[RunState, ...]] = ("queued", "running")
 _POLL_S: Final = 0.3
 _STARTING: Final = threading.Lock()
-
-
-class RunError(RuntimeError):
-    """A run cannot be started or resumed. `code` is stable: already_running, unknown_run,
-    rank_too_high, not_resumable. The message is a sentence that says what to do.
-    """
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    """How training runs on this machine."""
-
-    max_lora_rank: int = 64  # of the server that will load the adapter
-    niceness: int = 10
-    device: str = "auto"  # auto, cpu, cuda
-    answer_format: AnswerFormat = "recommendation"
-    num_processes: int = 1  # more than one: under accelerate
-    can_server_sleep: bool = False  # the memory plan may count on all of the card
-    min_preferences: int | None = None  # for KTO and DPO; None is what is sensible
-    start_adapter: Path | None = None  # KTO and DPO start from here
-    is_comparison: bool = False  # trained to be looked at; no version shall come of it
-
-
-def run_dir_of(data_dir: Path, run_id: str) -> Path:
-    """The folder of a run, absolute."""
-    return data_dir.resolve() / "runs" / run_id
 
 
 def start_run(
@@ -96,29 +70,23 @@ def start_run(
     """Start training on a dataset in a process of its own; returns as soon as it runs."""
     settings = settings or RunSettings()
     adapted = adapt_recipe(recipe, dataset.num_train)
-    if (adapted.r or 0) > settings.max_lora_rank:
-        raise RunError(
-            "rank_too_high",
-            f"The recipe has r = {adapted.r}, but the server takes at most "
-            f"{settings.max_lora_rank}. Lower r, or raise the server's max_lora_rank.",
-        )
     with _STARTING:
         _refuse_second(store)
-        job = _write_job(data_dir, dataset, recipe, base_model, settings)
+        job = write_order(store, dataset, recipe, base_model, settings)
         run_dir = run_dir_of(data_dir, job.run_id)
         if recipe.kind != "sft":
-            _freeze_preferences(store, dataset, recipe.kind, run_dir, settings)
+            _freeze_preferences(store, dataset, recipe.kind, run_dir)
         if settings.is_comparison:
             (run_dir / _COMPARISON_MARK).touch()
         # The process first: a row without one would look like a run that died.
-        with _spawning(run_dir, settings) as mark:
+        with _spawning(run_dir) as mark:
             return store.add_run(
                 Run(
                     run_id=job.run_id,
                     kind=recipe.kind,
                     state="running",
                     dataset_id=dataset.dataset_id,
-                    base_model=_name_of(base_model),
+                    base_model=name_of(base_model),
                     recipe=adapted.to_dict(),
                     pid=mark.pid,
                     process_started_at=mark.started_at,
@@ -128,18 +96,14 @@ def start_run(
 
 
 @contextlib.contextmanager
-def _spawning(run_dir: Path, settings: RunSettings) -> Generator[ProcessMark]:
+def _spawning(run_dir: Path) -> Generator[ProcessMark]:
     """A training process, ended again where it cannot be written down: nobody would find it."""
-    mark = spawn(run_dir, settings.niceness, settings.num_processes)
+    mark = spawn(run_dir)
     try:
         yield mark
     except BaseException:
         end_process(mark, grace_s=0.0)  # it has done nothing yet
         raise
-
-
-def _name_of(base_model: str | BaseModel) -> str:
-    return base_model if isinstance(base_model, str) else base_model.name
 
 
 def _refuse_second(store: Store) -> None:
@@ -151,46 +115,11 @@ def _refuse_second(store: Store) -> None:
         )
 
 
-def _write_job(
-    data_dir: Path,
-    dataset: Dataset,
-    recipe: Recipe,
-    base_model: str | BaseModel,
-    settings: RunSettings,
-) -> TrainingJob:
-    model = resolve(base_model) if isinstance(base_model, str) else base_model
-    local = prepare(model, data_dir.resolve() / "models")
-    job = TrainingJob(
-        run_id=f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
-        recipe=recipe,
-        base=Base(
-            name=local.name,
-            path=local.path_or_hub_id,
-            revision=local.revision,
-            chat_template_kwargs=dict(local.chat_template_kwargs),
-        ),
-        dataset_dir=str((data_dir / dataset.path).resolve()),
-        max_lora_rank=settings.max_lora_rank,
-        answer_format=settings.answer_format,
-        start_adapter=str(settings.start_adapter.resolve()) if settings.start_adapter else None,
-        device=settings.device,
-        can_server_sleep=settings.can_server_sleep,
-        memory_correction=read_correction(
-            data_dir, _name_of(base_model), find_machine(settings.device).device
-        ),
-    )
-    run_dir = run_dir_of(data_dir, job.run_id)
-    run_dir.mkdir(parents=True)
-    job.write(run_dir)
-    return job
-
-
 def _freeze_preferences(
-    store: Store, dataset: Dataset, kind: PreferenceKind, run_dir: Path, settings: RunSettings
+    store: Store, dataset: Dataset, kind: PreferenceKind, run_dir: Path
 ) -> None:
     try:
-        path = run_dir / PREFERENCES_FILE
-        write_preferences(store, dataset, kind, path, minimum=settings.min_preferences)
+        write_preferences(store, dataset, kind, run_dir / PREFERENCES_FILE)
     except PreferenceError:
         shutil.rmtree(run_dir)  # no run came of it
         raise
@@ -227,8 +156,12 @@ def watch_run(store: Store, data_dir: Path, run_id: str) -> Generator[RunProgres
     run = get_run(store, run_id)
     log = RunLog(run_id, run_dir_of(data_dir, run_id))
     shown: RunProgress | None = None
+    watch = stall.StallWatch(run.pid or 0)
     while True:
         mark = _mark_of(run)
+        if mark is not None and watch.is_stalled():
+            (run_dir_of(data_dir, run_id) / _STALL_MARK).touch()
+            end_process(mark)
         is_over = run.state not in _OPEN or mark is None or not is_alive(mark)
         figures = log.refresh()  # after the look at the process, so that nothing is missed
         if figures:
@@ -263,12 +196,16 @@ def _settle(store: Store, data_dir: Path, run: Run) -> Run:
     run_dir = run_dir_of(data_dir, run.run_id)
     result = read_json(run_dir / RESULT_FILE) or {}
     state: RunState
+    error: str | None
     if result.get("state") in ("done", "failed"):
         state, error = result["state"], (result.get("error") or {}).get("message")
     elif (run_dir / _CANCEL_MARK).exists():
         state, error = "cancelled", None
     else:
-        state, error = "interrupted", _explain_death(run, run_dir)
+        code, error = _explain_death(run, run_dir)
+        state = "interrupted"
+        if code:
+            result = {"error": {"code": code, "message": error}}
     figures = RunLog(run.run_id, run_dir).refresh()
     if figures:
         store.add_run_metrics(figures)
@@ -278,19 +215,23 @@ def _settle(store: Store, data_dir: Path, run: Run) -> Run:
     )
 
 
-def _explain_death(run: Run, run_dir: Path) -> str:
+def _explain_death(run: Run, run_dir: Path) -> tuple[str, str]:
+    """A code where the cause is known, and a sentence."""
+    go_on = "Resume the run to go on from its last checkpoint."
+    if (run_dir / _STALL_MARK).exists():
+        minutes = round(stall.PATIENCE_S / 60)
+        return "stalled", f"The training did nothing for {minutes} minutes and was ended. {go_on}"
     mark = _mark_of(run)
-    code = exit_code(mark) if mark else None
-    if code == -9:
-        return (
-            "The system ended the training by force, most likely for want of memory. "
-            "Close other programs or lower max_length, then resume the run."
+    if mark is not None and exit_code(mark) == -9:
+        return KILLED, (
+            "The system ended the training by force, most likely for want of memory. Close other "
+            "programs and resume the run: it goes on with fewer rows at once."
         )
     with contextlib.suppress(OSError):
         lines = (run_dir / LOG_FILE).read_text(encoding="utf-8", errors="replace").splitlines()
         if lines:
-            return f"The training ended without a result. It last said: {lines[-1][:300]}"
-    return "The training ended without a result. Resume the run to go on from its last checkpoint."
+            return "", f"The training ended without a result. It last said: {lines[-1][:300]}"
+    return "", f"The training ended without a result. {go_on}"
 
 
 def cancel_run(store: Store, data_dir: Path, run_id: str) -> Run:
@@ -307,11 +248,14 @@ def cancel_run(store: Store, data_dir: Path, run_id: str) -> Run:
 
 def recover_runs(store: Store, data_dir: Path) -> list[Run]:
     """At the start of the app: what its last life left behind. Runs that still train go on, unless
-    they hold the card that the model server needs now; ended ones get their state. Returns the
-    runs that were open, as they are now.
+    they hold the card that the model server needs now; ended ones get their state; checkpoints
+    that nobody goes on from are deleted. Returns the runs that were open, as they are now.
     """
     found = []
+    published = {adapter.run_id for adapter in store.list_adapters()}
     for run in store.list_runs(limit=200):
+        if run.run_id in published:
+            forget_checkpoints(data_dir, run.run_id)
         if run.state not in _OPEN:
             continue
         mark = _mark_of(run)
@@ -321,6 +265,11 @@ def recover_runs(store: Store, data_dir: Path) -> list[Run]:
             is_gone = True
         found.append(_settle(store, data_dir, run) if is_gone else run)
     return found
+
+
+def forget_checkpoints(data_dir: Path, run_id: str) -> None:
+    """Of a run whose adapter is safe: they are most of what a run leaves on the disk."""
+    shutil.rmtree(run_dir_of(data_dir, run_id) / CHECKPOINTS_DIR, ignore_errors=True)
 
 
 def find_resumable(store: Store, data_dir: Path) -> Run | None:
@@ -365,10 +314,10 @@ def resume_run(
         )
     with _STARTING:
         _refuse_second(store)
-        for name in (RESULT_FILE, _CANCEL_MARK):
+        for name in (RESULT_FILE, _CANCEL_MARK, _STALL_MARK):
             (run_dir / name).unlink(missing_ok=True)
-        settings = settings or RunSettings()
-        with _spawning(run_dir, settings) as mark:
+        renew_order(store, run, settings or RunSettings())
+        with _spawning(run_dir) as mark:
             return store.update_run(
                 run_id,
                 state="running",

@@ -6,17 +6,26 @@ What counts is the loss and the answers: a low loss with odd answers is memorisa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from feedback_store.records import Dataset, Run
 from feedback_store.store import Store
+from finetune.checks import AnswerFormat
+from finetune.dataset_diff import locate_dataset
 from finetune.job import SAMPLES_FILE
 from finetune.preflight import is_canonical
 from finetune.recipe import EVERYDAY, MODULES, Recipe, list_recipes, load_recipe
 from finetune.run_files import read_lines
-from finetune.runs import RunSettings, cancel_run, run_dir_of, start_run, watch_run
+from finetune.runs import (
+    RunSettings,
+    cancel_run,
+    forget_checkpoints,
+    run_dir_of,
+    start_run,
+    watch_run,
+)
 from finetune.training_rows import read_rows
 
 NUM_SAMPLES: Final = 16  # answers to look at; the five of a usual run are for reading
@@ -57,16 +66,17 @@ class Sweep:
     base_model: str
     recipes: Sequence[str]
     max_steps: int = 0  # 0: as each recipe says
-    run: RunSettings = field(default_factory=lambda: RunSettings(is_comparison=True))
+    answer_format: AnswerFormat = "recommendation"
 
 
 def run_sweep(store: Store, sweep: Sweep, on_progress: Callable[[str], None]) -> Iterator[SweepRow]:
     """Train each recipe in turn; yields its row as soon as it ends. A run that fails is a row too;
     closing the iterator ends the run that trains.
     """
+    settings = RunSettings(answer_format=sweep.answer_format, is_comparison=True)
     for name in sweep.recipes:
         recipe = shorten(load_recipe(name), sweep.max_steps)
-        run = start_run(store, store.data_dir, sweep.dataset, recipe, sweep.base_model, sweep.run)
+        run = start_run(store, store.data_dir, sweep.dataset, recipe, sweep.base_model, settings)
         on_progress(f"{name}: run {run.run_id}")
         try:
             follow(store, run.run_id, name, on_progress)
@@ -74,7 +84,9 @@ def run_sweep(store: Store, sweep: Sweep, on_progress: Callable[[str], None]) ->
             cancel_run(store, store.data_dir, run.run_id)
             raise
         ended = store.get_run(run.run_id) or run
-        answers = read_dataset_answers(store.data_dir / sweep.dataset.path)
+        if ended.state == "done":
+            forget_checkpoints(store.data_dir, run.run_id)
+        answers = read_dataset_answers(locate_dataset(store, sweep.dataset))
         yield describe(name, ended, count_samples(run_dir_of(store.data_dir, run.run_id), answers))
 
 

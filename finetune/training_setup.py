@@ -96,6 +96,11 @@ def prepare(
     )
 
 
+def correction_for(job: TrainingJob, device: str) -> float:
+    """What earlier runs of this base used on this device over what was predicted."""
+    return float(job.memory_corrections.get(device, 1.0))
+
+
 @dataclass(frozen=True)
 class Demand:
     """What memory is planned for."""
@@ -108,7 +113,7 @@ class Demand:
     def plan(self, machine: Machine) -> MemoryPlan:
         """How it fits there; raises NotEnoughMemory when it does not."""
         lengths = Rows(max(self.rows.lengths), max(self.rows.answer_lengths))
-        correction = self.job.memory_correction
+        correction = correction_for(self.job, machine.device)
         plan = plan_memory(self.shape, self.recipe, lengths, machine, correction)
         if plan.choice == "refused":
             raise NotEnoughMemory(plan.message)

@@ -25,7 +25,7 @@ from finetune.schedule import Schedule
 from finetune.trainer import Course, Material, build_trainer
 from finetune.training_callback import RunCallback, Span, forget_peak, peak_memory_mib
 from finetune.training_rows import TrainingRow
-from finetune.training_setup import NotEnoughMemory, Setup
+from finetune.training_setup import NotEnoughMemory, Setup, correction_for
 from finetune.varlen import has_kernel
 from finetune.watch import StopReason, Watch, WatchLimits
 
@@ -73,7 +73,11 @@ def run_stage(setup: Setup, plan: StagePlan, report: RunReport) -> StageResult:
         plan = _shrink(setup, plan, memory)
         _free_memory()
         count = plan.schedule.per_device_train_batch_size
-        report.event("out_of_memory", f"Memory ran out; going on with {count} rows at once.")
+        report.event(
+            "out_of_memory",
+            f"Memory ran out; going on with {count} rows at once.",
+            rows_at_once=count,
+        )
 
 
 def _attempt(setup: Setup, plan: StagePlan, report: RunReport) -> StageResult | None:
@@ -93,7 +97,7 @@ def _attempt(setup: Setup, plan: StagePlan, report: RunReport) -> StageResult | 
 def _describe_memory(setup: Setup, plan: StagePlan, num_shortages: int) -> dict[str, Any]:
     """The plan for what was tried last, and what that took: the next run plans by it."""
     load = replace(setup.memory.load, rows_at_once=plan.schedule.per_device_train_batch_size)
-    correction = setup.job.memory_correction
+    correction = correction_for(setup.job, load.device)
     estimate = estimate_memory(setup.shape, setup.recipe, load).scaled(correction)
     return {
         **replace(setup.memory, load=load, estimate=estimate).to_dict(),
@@ -121,14 +125,15 @@ def _shrink(setup: Setup, plan: StagePlan, memory: dict[str, Any]) -> StagePlan:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # the other processes know nothing of it
         raise NotEnoughMemory(
             f"Memory ran out in one of several processes. {setup.memory.message} "
-            "Lower per_device_train_batch_size in the recipe, then resume.",
+            "Resume the run: it goes on with fewer rows at once.",
             memory,
         )
     smaller = plan.schedule.halved()
     if smaller is None:
         raise NotEnoughMemory(
             f"Memory ran out with one row at once. {setup.memory.message} "
-            "Lower max_length or r, or choose a smaller base model.",
+            "Free memory and resume the run, or start one with a lower max_length or r, or with a "
+            "smaller base model.",
             memory,
         )
     return replace(plan, schedule=smaller)

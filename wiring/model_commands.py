@@ -12,6 +12,7 @@ from finetune.model_export import connect_hub, export_version, push_to_hub
 from finetune.recipe import RecipeError, list_recipes
 from finetune.selection import DatasetError
 from finetune.sweep import EXPERIENCES, Sweep, render_table, run_sweep
+from wiring.checks import make_checks
 from wiring.context import EXIT_FAILED, EXIT_OK, Context, say_result
 from wiring.engines import name_base
 
@@ -85,6 +86,7 @@ def run_sweep_command(context: Context, arguments: Namespace) -> int:
         base_model=name_base(context.settings.model),
         recipes=names,
         max_steps=max(0, arguments.max_steps),
+        answer_format=make_checks(context.settings).answer_format,
     )
     rows = []
     for row in run_sweep(context.store, sweep, context.say if not arguments.json else _nothing):

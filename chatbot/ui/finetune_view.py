@@ -257,7 +257,7 @@ def _render_ended_early(view: FinetuneView, progress: LoopProgress) -> str:
         title, text, kind = "result_cancelled", t(view.lang, "result_cancelled_text"), "info"
     else:
         title, kind = "result_failed", "bad"
-        text = translate_error(view.lang, progress.code, progress.message)
+        text = translate_error(view.lang, progress.code, progress.message, progress.values)
     stages = _render_stages(view.reached, "bad", view.lang) if view.reached else ""
     return (
         f'<section class="eco-box" id="retrain-result" data-stage="{progress.stage}">'

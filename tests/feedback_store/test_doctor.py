@@ -65,6 +65,19 @@ def test_folders_and_rows_that_do_not_match_are_named(tmp_path: Path) -> None:
     assert all(finding.advice for finding in _trouble(tmp_path))
 
 
+def test_a_moved_data_folder_is_whole(tmp_path: Path) -> None:
+    (tmp_path / "before").mkdir()
+    _healthy(tmp_path / "before")
+    connection = connect(tmp_path / "before" / DATABASE_NAME)
+    for table in ("datasets", "adapters"):
+        prefix = f"{tmp_path / 'before'}/"
+        connection.execute(f"UPDATE {table} SET path = ? || path", (prefix,))
+    connection.close()
+    assert _trouble(tmp_path / "before") == []
+    (tmp_path / "before").rename(tmp_path / "after")
+    assert _trouble(tmp_path / "after") == []
+
+
 def test_what_is_missing_from_the_search_index_is_found_and_mended(tmp_path: Path) -> None:
     _healthy(tmp_path)
     connection = connect(tmp_path / DATABASE_NAME)

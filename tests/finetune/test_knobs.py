@@ -13,7 +13,7 @@ def test_every_field_of_a_recipe_is_documented_with_its_source() -> None:
 
 
 def test_a_refused_value_is_named_with_its_bounds() -> None:
-    assert KNOBS["r"].explain_refusal("r", 0) == "r is 0; it must lie between 1 and 512."
+    assert KNOBS["r"].explain_refusal("r", 0) == "r is 0; it must lie between 1 and 64."
     assert KNOBS["r"].explain_refusal("r", 8) is None
     assert "sft, dpo, kto" in str(KNOBS["kind"].explain_refusal("kind", "rl"))
 

@@ -5,7 +5,12 @@ from typing import Any
 
 import pytest
 
-from finetune.memory_history import correction_of, read_correction, remember_memory
+from finetune.memory_history import (
+    correction_of,
+    raise_corrections,
+    read_corrections,
+    remember_memory,
+)
 
 ESTIMATE = {"process": 700, "weights": 100, "adapter": 0, "activations": 300, "logits": 100}
 
@@ -40,19 +45,19 @@ def test_the_factor_is_what_was_used_over_what_was_predicted(
 
 def test_it_is_kept_per_base_and_device(tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
-    assert read_correction(tmp_path, "starter", "cpu") == 1.0
+    assert read_corrections(tmp_path, "starter")["cpu"] == 1.0
     remember_memory(tmp_path, "starter", {"memory": make_memory(1400)})
     remember_memory(tmp_path, "kanana", {"memory": make_memory(1600)})
-    assert read_correction(tmp_path, "starter", "cpu") == 1.5
-    assert read_correction(tmp_path, "kanana", "cpu") == 2.0
-    assert read_correction(tmp_path, "starter", "cuda") == 1.0
+    assert read_corrections(tmp_path, "starter")["cpu"] == 1.5
+    assert read_corrections(tmp_path, "kanana")["cpu"] == 2.0
+    assert read_corrections(tmp_path, "starter")["cuda"] == 1.0
 
 
 def test_of_two_stages_the_one_that_needed_more_counts(tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     first, second = {"memory": make_memory(1600)}, {"memory": make_memory(1000)}
     remember_memory(tmp_path, "starter", {**second, "sft": first})
-    assert read_correction(tmp_path, "starter", "cpu") == 2.0
+    assert read_corrections(tmp_path, "starter")["cpu"] == 2.0
 
 
 def test_a_run_that_failed_for_want_of_memory_teaches_the_next_plan(tmp_path: Path) -> None:
@@ -60,11 +65,15 @@ def test_a_run_that_failed_for_want_of_memory_teaches_the_next_plan(tmp_path: Pa
     error = {"code": "not_enough_memory", "message": "Memory ran out."}
     memory = make_memory(1200, correction=1.5, num_shortages=2)
     remember_memory(tmp_path, "starter", {"state": "failed", "error": error, "memory": memory})
-    assert read_correction(tmp_path, "starter", "cpu") == 1.875
+    assert read_corrections(tmp_path, "starter")["cpu"] == 1.875
 
 
 def test_a_result_without_figures_and_a_damaged_file_change_nothing(tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     remember_memory(tmp_path, "starter", {})
     (tmp_path / "runs" / "memory.json").write_text('{"starter|cpu": "much"}')
-    assert read_correction(tmp_path, "starter", "cpu") == 1.0
+    assert read_corrections(tmp_path, "starter")["cpu"] == 1.0
+
+
+def test_after_a_shortage_more_is_expected_up_to_a_limit() -> None:
+    assert raise_corrections({"cpu": 0.8, "cuda": 3.9}) == {"cpu": 1.25, "cuda": 4.0}

@@ -1,6 +1,7 @@
 """What people prefer becomes rows; too few are explained."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from feedback_store.store import Store
 from finetune.cases import NUM_REGRESSION_CASES
 from finetune.curate import collect_feedback
 from finetune.preferences import (
+    MIN_PAIRS,
     PreferenceError,
     collect_labels,
     collect_pairs,
@@ -131,16 +133,25 @@ def test_people_who_rate_in_the_chat_bring_labels_and_pairs(store: Store) -> Non
     assert (kto.num_rarer, kto.num_rarer_needed) == (30 - NUM_REGRESSION_CASES, 50)
 
 
-def test_too_few_are_refused_unless_a_person_lowers_the_bar(store: Store, tmp_path: Path) -> None:
+def test_too_few_are_refused_and_enough_are_written(store: Store, tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "d", num_pairs=5)
     path = tmp_path / "preferences.jsonl"
     with pytest.raises(PreferenceError, match="5 pairs") as caught:
         write_preferences(store, dataset, "dpo", path)
     assert caught.value.code == "too_few_pairs"
     assert not path.exists()
-    assert write_preferences(store, dataset, "dpo", path, minimum=5) == 5
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    assert {line["split"] for line in lines} == {"train"}
     with pytest.raises(PreferenceError) as labels:
         write_preferences(store, dataset, "kto", path)
     assert labels.value.code == "too_few_labels"
+    many = make_dataset(tmp_path / "many", num_pairs=MIN_PAIRS)
+    assert write_preferences(store, many, "dpo", path) == MIN_PAIRS
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert {line["split"] for line in lines} == {"train"}
+
+
+def test_pairs_are_found_where_the_data_folder_stands_now(store: Store, tmp_path: Path) -> None:
+    (store.data_dir / "datasets").mkdir()
+    dataset = make_dataset(store.data_dir / "datasets" / "d1", num_pairs=MIN_PAIRS)
+    moved = replace(dataset, dataset_id="d1", path=str(tmp_path / "before" / "datasets" / "d1"))
+    path = tmp_path / "preferences.jsonl"
+    assert write_preferences(store, moved, "dpo", path) == MIN_PAIRS

@@ -54,6 +54,7 @@ def test_a_recipe_survives_plain_types(name: str) -> None:
     ("values", "code", "words"),
     [
         ({"r": 0}, "out_of_bounds", "r is 0"),
+        ({"r": 128}, "out_of_bounds", "r is 128"),  # no server of ours would load it
         ({"r": "8"}, "wrong_type", "r is '8'"),
         ({"r": True}, "wrong_type", "r is True"),
         ({"learning_rate": float("nan")}, "out_of_bounds", "learning_rate"),

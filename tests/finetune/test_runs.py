@@ -17,9 +17,9 @@ import psutil
 import pytest
 
 from feedback_store.errors import DiskFull
-from feedback_store.records import Dataset, Run
+from feedback_store.records import Adapter, Dataset, Run
 from feedback_store.store import Store
-from finetune import run_process
+from finetune import run_process, stall
 from finetune.card_lending import NEEDS_CARD, lending_card
 from finetune.job import (
     ADAPTER_DIR,
@@ -29,7 +29,7 @@ from finetune.job import (
     RESULT_FILE,
     read_job,
 )
-from finetune.recipe import Recipe, load_recipe
+from finetune.recipe import Recipe, adapt_recipe, load_recipe
 from finetune.run_files import append_line, read_json, read_lines
 from finetune.run_process import ProcessMark, end_process, exit_code, is_alive
 from finetune.runs import (
@@ -324,19 +324,93 @@ def test_a_run_of_a_comparison_is_never_taken_up(bench: Bench) -> None:
     assert find_resumable(bench.store, bench.data_dir) is None
 
 
-def test_a_rank_that_the_server_cannot_load_is_refused_before_any_process(bench: Bench) -> None:
-    settings = RunSettings(max_lora_rank=8)
-    with pytest.raises(RunError, match="r = 64") as caught:
-        start_run(
-            bench.store,
-            bench.data_dir,
-            bench.dataset,
-            load_recipe("persona-r64"),
-            str(bench.base),
-            settings,
-        )
-    assert caught.value.code == "rank_too_high"
+def test_a_disk_without_room_is_said_with_figures_before_any_process(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = type("Usage", (), {"free": 2**28})()
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: usage)
+    with pytest.raises(RunError, match=r"0\.5 GiB of disk .* 0\.2 GiB are free") as caught:
+        bench.start()
+    assert caught.value.code == "no_room"
+    assert caught.value.values == {"needed": "0.5", "free": "0.2"}
     assert bench.store.list_runs(10) == []
+    assert not any((bench.data_dir / "runs").glob("*"))
+
+
+def test_a_moved_data_folder_trains_and_goes_on_with_its_own_rows(bench: Bench) -> None:
+    gone = Path(bench.dataset.path)
+    here = bench.data_dir / "datasets" / bench.dataset.dataset_id
+    here.parent.mkdir(parents=True)
+    gone.rename(here)
+    bench.will_run(CRASHES)
+    run = bench.watch(bench.start())
+    run_dir = run_dir_of(bench.data_dir, run.run_id)
+    job = read_job(run_dir)
+    assert job.dataset_dir == str(here)
+    leave_checkpoint(run_dir)
+    base = replace(job.base, path="/nowhere/data/models/base")
+    adapter = "/nowhere/data/adapters/v0001"
+    replace(job, dataset_dir=str(gone), base=base, start_adapter=adapter).write(run_dir)
+    bench.will_run(TRAINS)
+    bench.watch(resume_run(bench.store, bench.data_dir, run.run_id))
+    renewed = read_job(run_dir)
+    assert (renewed.dataset_dir, renewed.base.path) == (str(here), str(bench.base))
+    assert renewed.start_adapter == str(bench.data_dir / "adapters" / "v0001")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
+def test_a_run_that_was_killed_for_memory_goes_on_with_less(bench: Bench) -> None:
+    bench.will_run(SLEEPS)
+    run = bench.start()
+    run_dir = run_dir_of(bench.data_dir, run.run_id)
+    append_line(run_dir / EVENTS_FILE, {"kind": "memory", "load": {"rows_at_once": 8}})
+    append_line(run_dir / EVENTS_FILE, {"kind": "out_of_memory", "rows_at_once": 4})
+    leave_checkpoint(run_dir)
+    os.kill(mark_of(run).pid, signal.SIGKILL)
+    ended = bench.watch(run)
+    assert ended.result["error"]["code"] == "killed"
+    assert find_resumable(bench.store, bench.data_dir) is not None
+    before = read_job(run_dir)
+    bench.will_run(TRAINS)
+    bench.watch(resume_run(bench.store, bench.data_dir, run.run_id))
+    job = read_job(run_dir)
+    assert job.recipe == replace(before.recipe, per_device_train_batch_size=2)
+    batch = adapt_recipe(job.recipe, 100).effective_batch_size
+    assert batch == ended.recipe["effective_batch_size"]
+    assert job.memory_corrections == {"cpu": 1.25, "cuda": 1.25}
+    told = read_lines(run_dir / EVENTS_FILE)[-1]
+    assert (told["kind"], told["code"], told["fewer"]) == ("reason", "after_shortage", 2)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
+def test_a_process_that_stands_still_is_ended_and_can_go_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.will_run(SLEEPS)
+    run = bench.start()
+    leave_checkpoint(run_dir_of(bench.data_dir, run.run_id))
+    os.kill(mark_of(run).pid, signal.SIGSTOP)
+    monkeypatch.setattr(stall, "PATIENCE_S", 1.0)
+    ended = bench.watch(run)
+    assert (ended.state, ended.result["error"]["code"]) == ("interrupted", "stalled")
+    assert "Resume the run" in str(ended.error)
+    assert not is_alive(mark_of(run))
+    assert find_resumable(bench.store, bench.data_dir) == ended
+
+
+def test_checkpoints_go_once_the_adapter_is_a_version(bench: Bench) -> None:
+    bench.will_run(TRAINS)
+    run = bench.watch(bench.start())
+    run_dir = run_dir_of(bench.data_dir, run.run_id)
+    leave_checkpoint(run_dir)
+    recover_runs(bench.store, bench.data_dir)
+    assert (run_dir / CHECKPOINTS_DIR).is_dir()
+    bench.store.add_adapter(
+        Adapter(version="v0001", run_id=run.run_id, dataset_id="d1", base_model="b", path="a")
+    )
+    recover_runs(bench.store, bench.data_dir)
+    assert not (run_dir / CHECKPOINTS_DIR).exists()
+    assert (run_dir / RESULT_FILE).is_file()
 
 
 def test_progress_of_an_unknown_run_is_an_error_of_its_own(bench: Bench) -> None:
@@ -373,7 +447,7 @@ def test_a_real_training_is_killed_resumed_from_its_checkpoint_and_cancelled_in_
     dataset = Dataset(dataset_id="d1", path=str(path), num_train=12, num_validation=3)
     store.add_dataset(dataset, [])
     recipe = replace(SHORT, min_steps=3000, max_steps=3000, eval_steps=20, patience=0)
-    run = start_run(store, data_dir, dataset, recipe, str(base), RunSettings(device="cpu"))
+    run = start_run(store, data_dir, dataset, recipe, str(base))
     run_dir = run_dir_of(data_dir, run.run_id)
     wait_until(lambda: any((run_dir / CHECKPOINTS_DIR).glob("*/trainer_state.json")))
     assert run.pid is not None

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 from finetune.adapter_checks import check_adapter
 from finetune.job import ADAPTER_DIR, EVENTS_FILE, METRICS_FILE, SFT_DIR
 from finetune.run_files import read_json, read_lines
-from finetune.run_process import is_alive, make_environment, spawn
+from finetune.run_process import make_environment
 from tests.finetune.training_jobs import SHORT, make_job, run, write_pairs, write_thumbs
 
 pytestmark = [
@@ -85,11 +84,16 @@ def test_two_processes_have_the_loss_of_one(llama: Path, tmp_path: Path) -> None
     recipe = replace(SHORT, effective_batch_size=12, lora_dropout=0.0)
     one, two = (make_job(tmp_path / name, llama, recipe) for name in ("one", "two"))
     run(one)
-    mark = spawn(two, niceness=0, num_processes=2)
-    while is_alive(mark):
-        time.sleep(0.2)
+    launch = ["torch.distributed.run", "--standalone", "--nproc_per_node", "2"]  # torchrun
+    done = subprocess.run(
+        [sys.executable, "-m", *launch, "-m", "finetune.train", "--run-dir", str(two)],
+        env=make_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     together = read_json(two / "result.json")
-    assert together is not None, (two / "log.txt").read_text()
+    assert together is not None, done.stderr
     assert together["state"] == "done", together
     assert together["schedule"]["per_device_train_batch_size"] == 6
     for name in ("loss", "eval_loss"):

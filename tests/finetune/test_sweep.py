@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from feedback_store.records import Run
+from finetune.job import read_job
 from finetune.recipe import load_recipe
 from finetune.runs import find_resumable, run_dir_of
 from finetune.sweep import (
@@ -49,7 +50,7 @@ def test_each_recipe_gives_a_row_and_none_of_them_becomes_a_version(bench: Bench
         path.rename(Path(bench.dataset.path) / path.name)
     bench.will_run(TRAINS)
     told: list[str] = []
-    sweep = Sweep(bench.dataset, str(bench.base), ("balanced", "qv-only"), max_steps=5)
+    sweep = Sweep(bench.dataset, str(bench.base), ("balanced", "qv-only"), 5, "text")
     rows = list(run_sweep(bench.store, sweep, told.append))
     assert [(row.recipe, row.layers, row.r) for row in rows] == [
         ("balanced", "all-linear", 8),
@@ -58,6 +59,7 @@ def test_each_recipe_gives_a_row_and_none_of_them_becomes_a_version(bench: Bench
     assert [line.partition(":")[0] for line in told] == ["balanced", "qv-only"]
     assert all("run 20" in line for line in told)
     for row in rows:
+        assert read_job(run_dir_of(bench.data_dir, row.run_id)).answer_format == "text"
         (run_dir_of(bench.data_dir, row.run_id) / "adapter").mkdir()
     assert find_resumable(bench.store, bench.data_dir) is None
 

@@ -7,6 +7,7 @@ Python returns is translated here.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -29,9 +30,10 @@ def t(lang: str, key: str, **values: object) -> str:
     return text.format(**values) if values else text
 
 
-def translate_error(lang: str, code: str, message: str) -> str:
-    """The sentence for an error code, or the English sentence it came with."""
-    return TEXTS[lang].get(f"error_{code}", message)
+def translate_error(lang: str, code: str, message: str, values: Mapping[str, str] = {}) -> str:
+    """The sentence for an error code with its figures, or the English sentence it came with."""
+    text = TEXTS[lang].get(f"error_{code}", message)
+    return text.format(**values) if values else text
 
 
 def pick_lang(cookie: str | None, accept_language: str, default: str) -> str:
