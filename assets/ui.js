@@ -4,7 +4,8 @@
 
 window.eco = (() => {
   const NEAR_END_PX = 160;
-  const BUSY_MS = 8000;
+  const BUSY_MS = 8000; // what takes long: a training, a swap
+  const PRESSED_MS = 2000; // what is drawn again at once
   const SERIAL_MS = 1500;
   const SETTLE_MS = 150;
 
@@ -51,9 +52,13 @@ window.eco = (() => {
 
   // The next picture from Python has no such mark, which takes it away again.
   const showBusy = (button) => {
+    const busyMs = button.matches(".eco-button") ? BUSY_MS : PRESSED_MS;
     button.setAttribute("aria-busy", "true");
-    setTimeout(() => button.removeAttribute("aria-busy"), BUSY_MS);
+    setTimeout(() => button.removeAttribute("aria-busy"), busyMs);
   };
+  const isBusy = (button) => button.getAttribute("aria-busy") === "true";
+  // The second half of a double tap on what is pressed or not: it may meet the next picture.
+  const isSecondTap = (button, event) => button.dataset.wanted !== undefined && event.detail > 1;
 
   // One decision after the other: a second press before the next row is there was meant for none.
   let sentAt = 0;
@@ -67,7 +72,7 @@ window.eco = (() => {
       if (button.dataset.confirm && !window.confirm(button.dataset.confirm)) return;
       if (button.type === "submit" || button.tagName === "INPUT") return;
       event.preventDefault();
-      if (isWaiting()) return;
+      if (isWaiting() || isBusy(button) || isSecondTap(button, event)) return;
       sentAt = Date.now();
       send(payload(button));
       showBusy(button);
@@ -75,6 +80,7 @@ window.eco = (() => {
     element.addEventListener("submit", (event) => {
       if (!event.target.dataset.action) return;
       event.preventDefault();
+      if (event.submitter && isBusy(event.submitter)) return;
       send(payload(event.target));
       if (event.submitter) showBusy(event.submitter);
     });
@@ -100,8 +106,21 @@ window.eco = (() => {
       for (const radio of group.querySelectorAll("input")) radio.name = group.id;
     }
   };
+  // A question that was kept nowhere goes back into the box, unless something else is typed there.
+  const restoreQuestion = (element) => {
+    const unsaved = element.querySelector("[data-restore]");
+    const box = document.querySelector("#chat-input textarea");
+    if (!unsaved || !box) return;
+    const text = unsaved.dataset.restore;
+    unsaved.removeAttribute("data-restore");
+    if (box.value.trim()) return;
+    box.value = text;
+    box.dispatchEvent(new Event("input", { bubbles: true }));
+    unsaved.querySelector(".eco-said")?.remove();
+  };
   const settle = (element) => {
     nameGroups();
+    restoreQuestion(element);
     for (const time of element.querySelectorAll("time[datetime]:not([data-local])")) {
       time.dataset.local = "1";
       const date = new Date(time.getAttribute("datetime"));

@@ -15,7 +15,7 @@ from chatbot.ui.feedback_view import MAX_COMMENT, read_fields, read_reasons
 from chatbot.ui.i18n import t
 from chatbot.ui.parts import Parts
 from chatbot.ui.people import Person
-from feedback_store.records import ConsentKind, Turn
+from feedback_store.records import ConsentKind, Rating, Turn
 
 MAX_WRITES: Final = 60  # ratings, reasons, corrections and consents of one stranger in a minute
 
@@ -33,10 +33,10 @@ class ChatFeedback:
         closed = replace(state, editing=None, panel=None, message="")
         self._count_write(person)
         match data.get("action"):
-            case "thumb-up":
-                return self._rate(turn, "like", closed, person)
-            case "thumb-down":
-                return self._rate(turn, "dislike", closed, person)
+            case "thumb-up" | "thumb-down" as thumb:
+                rating: Rating = "like" if thumb == "thumb-up" else "dislike"
+                wanted = None if data.get("wanted") == "off" else rating
+                return self._rate(turn, wanted, closed, person)
             case "reasons":
                 self._save_reasons(data.get("form") or {}, turn, person)
             case "edit-open":
@@ -45,14 +45,12 @@ class ChatFeedback:
                 self._correct(data.get("form") or {}, turn, person)
         return closed
 
-    def _rate(self, turn: Turn, wanted: Any, state: OpenChat, person: Person) -> OpenChat:
-        """Pressing the same thumb again takes it back."""
+    def _rate(self, turn: Turn, wanted: Rating | None, state: OpenChat, person: Person) -> OpenChat:
+        """The thumb as the page wants it to be; None takes it back. Twice is as good as once."""
         before = self.parts.store.get_feedback(turn.turn_id, person.person_id)
-        if before and before.rating == wanted:
-            self.parts.chat.rate(turn.turn_id, person.person_id, None)
-            return state
-        self.parts.chat.rate(turn.turn_id, person.person_id, wanted)
-        return replace(state, panel=turn.turn_id)
+        if (before.rating if before else None) != wanted:
+            self.parts.chat.rate(turn.turn_id, person.person_id, wanted)
+        return replace(state, panel=turn.turn_id) if wanted else state
 
     def _save_reasons(self, form: dict[str, Any], turn: Turn, person: Person) -> None:
         feedback = self.parts.store.get_feedback(turn.turn_id, person.person_id)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 import gradio as gr
 
 from chatbot.ui.chat_state import OpenChat
-from chatbot.ui.chat_view import ChatView, render_conversations
+from chatbot.ui.chat_view import ChatView, TalksView, render_talks
 from chatbot.ui.i18n import t
+from chatbot.ui.live import LiveAnswer
 from chatbot.ui.parts import Parts
 from chatbot.ui.people import Person
 from chatbot.ui.privacy_view import PrivacyView, describe_retention, render_privacy
@@ -86,9 +88,18 @@ class ChatReader:
             )
         return render_privacy(view)
 
-    def render_talks(self, state: OpenChat, person: Person, query: str = "") -> str:
+    def render_talks(
+        self, state: OpenChat, person: Person, query: str, writing: Sequence[LiveAnswer]
+    ) -> str:
         """The person's earlier conversations, or those that contain the words."""
         found = self.parts.chat.list_conversations(
             person.person_id, query.strip()[:MAX_QUERY] or None
         )
-        return render_conversations(found[:NUM_TALKS], state.conversation_id, query, person.lang)
+        view = TalksView(
+            lang=person.lang,
+            conversations=found[:NUM_TALKS],
+            current=state.conversation_id,
+            query=query,
+            writing={live.conversation_id or "": live.request.text for live in writing},
+        )
+        return render_talks(view)

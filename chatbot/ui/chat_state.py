@@ -21,6 +21,10 @@ class OpenChat:
     panel: int | None = None
     message: str = ""
 
+    def without_forms(self) -> OpenChat:
+        """The same conversation with every panel and form closed."""
+        return OpenChat(self.conversation_id)
+
 
 @dataclass(frozen=True)
 class Chips:

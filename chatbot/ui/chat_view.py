@@ -15,7 +15,7 @@ from chatbot.stream import ReadableStream
 from chatbot.themes import BaseInfo
 from chatbot.ui.cards import render_answer, render_info, render_recommendation
 from chatbot.ui.feedback_view import render_edit_form, render_reason_panel
-from chatbot.ui.i18n import t, translate_error
+from chatbot.ui.i18n import describe_error, t
 from chatbot.ui.icons import icon, logo
 from chatbot.ui.live import LiveAnswer
 from feedback_store.records import Conversation, Feedback, Turn
@@ -130,6 +130,8 @@ def _render_action(action: _Action, turn: Turn, is_latest: bool, lang: str) -> s
         "" if action.is_pressed is None else f' aria-pressed="{str(action.is_pressed).lower()}"'
     )
     send = "" if action.extra else f' data-action="{action.name}"'
+    if action.is_pressed is not None:  # what the press asks for, so that twice is as good as once
+        send += f' data-wanted="{"off" if action.is_pressed else "on"}"'
     return (
         f'<button type="button" class="eco-action" id="{element_id}"{send} '
         f'data-turn="{turn.turn_id}" title="{label}"{pressed}{action.extra}>{icon(action.icon)}'
@@ -219,20 +221,42 @@ def render_transcript(view: ChatView) -> str:
     )
 
 
+def describe_end(answer: LiveAnswer, lang: str) -> str:
+    """One sentence: how it ended."""
+    if answer.turn:
+        is_whole = answer.turn.status == "ok" and answer.turn.recommendation is not None
+        return t(lang, "answer_ready" if is_whole else f"status_{answer.turn.status}")
+    code = answer.error[0] if answer.error else "unexpected"
+    return t(lang, "status_stopped") if code == "stopped" else describe_error(lang, code)
+
+
+def render_unsaved(answer: LiveAnswer, lang: str) -> str:
+    """A question that was not answered and is kept nowhere: it goes back into the box, if that is
+    empty; else it stands here.
+    """
+    request = answer.request
+    is_words = request.mode == "free_text" and not request.retry_of
+    back = f' data-restore="{escape(request.text)}"' if is_words else ""
+    said = _render_asked(answer, lang)
+    notice = render_notice(describe_end(answer, lang), "warn")
+    return f'<article class="eco-turn" id="chat-unsaved"{back}>{said}{notice}</article>'
+
+
+def _render_asked(answer: LiveAnswer, lang: str) -> str:
+    """What was asked; with a retry it stands above already."""
+    if answer.request.retry_of:
+        return ""
+    info = answer.request.base_info
+    if answer.request.mode == "base_info" and info:
+        tags = render_info(info.location, info.work_type, info.category, lang)
+        return f'<div class="eco-said">{tags}<span>{t(lang, "asked_base")}</span></div>'
+    return _render_said(answer.request.text, lang)
+
+
 def render_live(answer: LiveAnswer, lang: str) -> str:
     """The turn that is being written: the question, then what there is of the answer."""
-    said = ""
-    if not answer.request.retry_of:
-        info = answer.request.base_info
-        text = answer.request.text
-        if answer.request.mode == "base_info" and info:
-            tags = render_info(info.location, info.work_type, info.category, lang)
-            said = f'<div class="eco-said">{tags}<span>{t(lang, "asked_base")}</span></div>'
-        else:
-            said = _render_said(text, lang)
-    if answer.error:
-        inside = render_notice(translate_error(lang, *answer.error), "warn")
-    elif answer.phase == "writing":
+    said = _render_asked(answer, lang)
+    if answer.phase == "writing":
         inside = render_answer(answer.recommend, answer.challenges, "live", is_writing=True)
     else:
         inside = _render_waiting(answer, lang)
@@ -270,21 +294,43 @@ def render_announcement(sentence: str) -> str:
     return f'<p class="eco-hidden" role="status">{escape(sentence)}</p>'
 
 
-def render_conversations(
-    conversations: Sequence[Conversation], current: str, query: str, lang: str
-) -> str:
-    """The person's earlier conversations, newest first."""
-    if not conversations:
-        key = "no_conversation_found" if query else "no_conversations"
-        return f'<p class="eco-side-empty">{t(lang, key)}</p>'
-    items = []
-    for talk in conversations:
-        here = ' aria-current="true"' if talk.conversation_id == current else ""
-        title = escape(talk.title or t(lang, "untitled"))
-        items.append(
-            f'<li><button type="button" class="eco-talk" data-action="open" '
-            f'data-id="{escape(talk.conversation_id)}"{here}><span>{title}</span>'
-            f'<time datetime="{escape(talk.updated_at)}">{escape(talk.updated_at[:10])}</time>'
-            "</button></li>"
-        )
+@dataclass(frozen=True)
+class TalksView:
+    """The person's conversations, newest first, as far as they are shown."""
+
+    lang: str
+    conversations: Sequence[Conversation] = ()
+    current: str = ""
+    query: str = ""
+    writing: Mapping[str, str] = field(default_factory=dict)  # answers on their way: id → question
+
+
+def render_talks(view: TalksView) -> str:
+    """First the conversations that begin with an answer being written: they are not stored yet."""
+    stored = {talk.conversation_id for talk in view.conversations}
+    items = [
+        _render_talk(view, talk_id, question)
+        for talk_id, question in view.writing.items()
+        if talk_id not in stored and not view.query
+    ]
+    items += [
+        _render_talk(view, talk.conversation_id, talk.title, talk.updated_at)
+        for talk in view.conversations
+    ]
+    if not items:
+        key = "no_conversation_found" if view.query else "no_conversations"
+        return f'<p class="eco-side-empty">{t(view.lang, key)}</p>'
     return f'<ul class="eco-talks">{"".join(items)}</ul>'
+
+
+def _render_talk(view: TalksView, talk_id: str, title: str, updated_at: str = "") -> str:
+    here = ' aria-current="true"' if talk_id == view.current else ""
+    if talk_id in view.writing:
+        below = f'<span class="eco-talk-writing">{t(view.lang, "talk_writing")}</span>'
+    else:
+        below = f'<time datetime="{escape(updated_at)}">{escape(updated_at[:10])}</time>'
+    return (
+        f'<li><button type="button" class="eco-talk" data-action="open" '
+        f'data-id="{escape(talk_id)}"{here}><span>'
+        f"{escape(title or t(view.lang, 'untitled'))}</span>{below}</button></li>"
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -47,16 +47,20 @@ class LiveAnswer:
     phase: Phase = "thinking"
     conversation_id: str | None = None
     base_info: BaseInfo | None = None
-    adapter: str = ""
-    detail: str = ""
     recommend: str = ""
     challenges: tuple[Challenge, ...] = ()
     turn: Turn | None = None
     error: tuple[str, str] | None = None  # code, sentence
     version: int = 0
     num_followers: int = 0
+    is_kept: bool = False  # goes on without followers: whoever asked reads something else meanwhile
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
+
+    async def wait_begun(self) -> None:
+        """Until it is known whether the question was taken, or that the engine has to warm up."""
+        while self.phase == "thinking" and not self.base_info:
+            await self.changed.wait()
 
     def touch(self) -> None:
         """Tell the followers that something is new."""
@@ -82,11 +86,14 @@ class LiveAnswers:
         answer.task.add_done_callback(lambda task: self._end(answer, task))
         return answer
 
+    def list_of(self, person_id: str) -> list[LiveAnswer]:
+        """All that this person waits for, the newest first."""
+        return [a for a in reversed(self._answers) if a.request.person_id == person_id]
+
     def find(self, person_id: str, conversation_id: str | None) -> LiveAnswer | None:
         """The answer that this person waits for in this conversation."""
-        for answer in self._answers:
-            same = answer.conversation_id == (conversation_id or None)
-            if same and answer.request.person_id == person_id:
+        for answer in self.list_of(person_id):
+            if answer.conversation_id == (conversation_id or None):
                 return answer
         return None
 
@@ -102,9 +109,10 @@ class LiveAnswers:
                 answer.error = (FORGOTTEN_CODE, FORGOTTEN)
                 self.stop(answer)
 
-    async def follow(self, answer: LiveAnswer) -> AsyncIterator[LiveAnswer]:
+    async def follow(self, answer: LiveAnswer) -> AsyncGenerator[LiveAnswer, None]:
         """Yield at each change, not more often than the interval; the last one is done."""
         answer.num_followers += 1
+        answer.is_kept = False
         try:
             seen = -1
             while True:
@@ -121,7 +129,7 @@ class LiveAnswers:
                 asyncio.get_running_loop().call_later(GRACE_S, self._stop_if_left_alone, answer)
 
     def _stop_if_left_alone(self, answer: LiveAnswer) -> None:
-        if not answer.num_followers:
+        if not answer.num_followers and not answer.is_kept:
             self.stop(answer)
 
     async def _run(self, answer: LiveAnswer) -> None:
@@ -147,9 +155,9 @@ class LiveAnswers:
 
     async def _wait_for_engine(self, answer: LiveAnswer) -> None:
         phases: dict[str, Phase] = {"starting": "warming", "asleep": "asleep"}
-        while phase := phases.get((status := self._engine_status()).state):
-            if answer.phase != phase or answer.detail != status.detail:
-                answer.phase, answer.detail = phase, status.detail
+        while phase := phases.get(self._engine_status().state):
+            if answer.phase != phase:
+                answer.phase = phase
                 answer.touch()
             await asyncio.sleep(ENGINE_POLL_S)
         answer.phase = "thinking"
@@ -160,7 +168,7 @@ def _apply(answer: LiveAnswer, event: TurnEvent) -> None:
     match event:
         case Started():
             answer.conversation_id = event.conversation_id
-            answer.base_info, answer.adapter = event.base_info, event.adapter or ""
+            answer.base_info = event.base_info
         case Progress():
             answer.phase = "writing"
             answer.recommend, answer.challenges = event.recommend, event.challenges

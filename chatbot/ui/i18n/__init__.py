@@ -36,6 +36,13 @@ def translate_error(lang: str, code: str, message: str, values: Mapping[str, str
     return text.format(**values) if values else text
 
 
+def describe_error(lang: str, code: str) -> str:
+    """The sentence for an error code. What people without a role may see: never the sentence that
+    the error came with, which may name a path of the server.
+    """
+    return TEXTS[lang].get(f"error_{code}", TEXTS[lang]["error_unexpected"])
+
+
 def pick_lang(cookie: str | None, accept_language: str, default: str) -> str:
     """The cookie, else the first of Korean and English that the browser asks for, else default."""
     if cookie in LANGS:

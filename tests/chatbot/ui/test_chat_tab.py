@@ -118,8 +118,18 @@ def test_a_thumb_and_its_reasons_are_kept(url: str, open_page: OpenPage) -> None
     expect(page.locator("#reason-panel legend")).to_have_text("어떤 점이 좋았나요?")
     page.keyboard.press("Escape")
     expect(page.locator("#reason-panel")).to_have_count(0)
+    page.wait_for_timeout(600)  # else it would be a double click
     page.click("#thumb-up")
     expect(page.locator("#thumb-up")).to_have_attribute("aria-pressed", "false")
+
+
+def test_a_double_tap_on_a_thumb_is_one(url: str, open_page: OpenPage) -> None:
+    page = open_page(url)
+    say_and_wait(page, "쓰레기를 줄이고 싶어요")
+    page.dblclick("#thumb-up", delay=150)
+    expect(page.locator("#reason-panel")).to_be_visible()
+    page.wait_for_timeout(500)
+    expect(page.locator("#thumb-up")).to_have_attribute("aria-pressed", "true")
 
 
 def test_an_answer_is_edited_in_place(url: str, open_page: OpenPage) -> None:
@@ -167,8 +177,52 @@ def test_a_stopped_answer_keeps_what_came(url: str, open_page: OpenPage) -> None
     expect(page.locator("#chat-live .eco-recommend")).to_contain_text("사무실")
     page.keyboard.press("Escape")
     expect(page.locator("#chat-transcript .eco-notice")).to_contain_text("멈췄어요")
+    expect(page.locator("#chat-announce")).to_have_text("답을 멈췄어요.")
     expect(page.locator("#chat-transcript .eco-recommend")).to_contain_text("사무실")
     expect(page.locator("#chat-send")).to_be_visible()
+
+
+def test_a_new_chat_during_an_answer_stays_new_and_the_answer_is_written(
+    url: str, open_page: OpenPage
+) -> None:
+    page = open_page(url)
+    say(page, "천천히 알려 주세요")
+    page.wait_for_selector("#chat-live .eco-recommend:not(:empty)")
+    page.click("#chat-new")
+    expect(page.locator(".eco-welcome")).to_be_visible()
+    expect(page.locator(".eco-talk")).to_contain_text("답하는 중")
+    expect(page.locator("#chat-send")).to_be_visible()
+    say(page, "집에서 할 수 있는 걸 알려 주세요")
+    expect(page.locator("#chat-transcript article")).to_have_count(1)
+    expect(page.locator(".eco-said")).to_contain_text("집에서")
+    expect(page.locator(".eco-talk")).to_have_count(2)
+    first = page.locator(".eco-talk").filter(has_text="천천히")
+    expect(first).to_contain_text("답하는 중")
+    first.click()
+    expect(page.locator("#chat-live article")).to_have_attribute("data-phase", "writing")
+    expect(page.locator("#chat-transcript .eco-card")).to_have_count(3)
+    expect(page.locator("#chat-transcript article")).to_have_attribute("data-status", "ok")
+    expect(page.locator("#chat-announce")).to_have_text("답변이 완성됐어요.")
+
+
+def test_a_second_question_while_one_may_wait_for_one_only_stays_in_the_box(
+    serve: Serve, open_page: OpenPage
+) -> None:
+    page = open_page(serve("--num-at-once", "1", "--warm-s", "6"))
+    say(page, "준비되기 전에 물어봐요")
+    expect(page.locator("#chat-live")).to_contain_text("준비되는 대로")
+    page.keyboard.press("Escape")  # stopped before it began: the question comes back
+    expect(page.locator("#chat-input textarea")).to_have_value("준비되기 전에 물어봐요")
+    expect(page.locator("#chat-unsaved")).to_contain_text("멈췄어요")
+    expect(page.locator("#chat-announce")).to_have_text("답을 멈췄어요.")
+    say(page, "천천히 알려 주세요")
+    page.wait_for_selector("#chat-live .eco-recommend:not(:empty)")
+    page.click("#chat-new")
+    expect(page.locator(".eco-welcome")).to_be_visible()
+    say(page, "하나 더 물어볼게요")
+    expect(page.locator(".toast-body")).to_contain_text("앞의 답")
+    expect(page.locator("#chat-input textarea")).to_have_value("하나 더 물어볼게요")
+    expect(page.locator(".eco-welcome")).to_be_visible()
 
 
 def test_a_reload_in_the_middle_of_an_answer_goes_on_with_it(url: str, open_page: OpenPage) -> None:

@@ -1,14 +1,20 @@
 import re
+from typing import Any
+
+import pytest
 
 from chatbot.recommendation import canonical, to_dict
 from chatbot.service import TurnRequest
 from chatbot.themes import BaseInfo
 from chatbot.ui.chat_view import (
     ChatView,
+    TalksView,
+    describe_end,
     render_chips_bar,
-    render_conversations,
     render_live,
+    render_talks,
     render_transcript,
+    render_unsaved,
 )
 from chatbot.ui.live import LiveAnswer
 from feedback_store.records import Conversation
@@ -24,6 +30,21 @@ def make_request(**values: object) -> TurnRequest:
         "text": "안녕",
     }
     return TurnRequest(**{**usual, **values})  # type: ignore[arg-type]
+
+
+def make_talk(**values: Any) -> Conversation:
+    usual: dict[str, Any] = {
+        "conversation_id": "c1",
+        "person_id": "p",
+        "origin": "public",
+        "lang": "ko",
+        "location": "city",
+        "work_type": "office",
+        "category": "VEGAN",
+        "first_category": "VEGAN",
+        "updated_at": "2026-11-21T05:14:56.123Z",
+    }
+    return Conversation(**{**usual, **values})
 
 
 def test_an_empty_conversation_is_the_first_screen_with_questions() -> None:
@@ -109,11 +130,6 @@ def test_an_answer_on_its_way_shows_the_question_and_how_far_it_is() -> None:
     assert "가볍게" in render_live(live, "ko")
 
 
-def test_an_error_on_the_way_is_a_sentence_in_the_language_of_the_page() -> None:
-    live = LiveAnswer(make_request(), error=("engine_not_ready", "The engine is not ready."))
-    assert "모델이 아직 준비되지 않았어요" in render_live(live, "ko")
-
-
 def test_the_chips_say_what_was_understood() -> None:
     html = render_chips_bar(BaseInfo("beach", "remote", "VEGAN"), "ko", is_open=False)
     assert ">바닷가<" in html
@@ -121,19 +137,46 @@ def test_the_chips_say_what_was_understood() -> None:
 
 
 def test_earlier_conversations_are_escaped_and_the_open_one_is_marked() -> None:
-    talk = Conversation(
-        conversation_id="c1",
-        person_id="p",
-        origin="public",
-        lang="ko",
-        title=EVIL,
-        location="city",
-        work_type="office",
-        category="VEGAN",
-        first_category="VEGAN",
-        updated_at="2026-11-21T05:14:56.123Z",
-    )
-    html = render_conversations([talk], "c1", "", "ko")
+    html = render_talks(TalksView("ko", [make_talk(title=EVIL)], "c1"))
     assert "<img" not in html
     assert 'aria-current="true"' in html
-    assert "찾는 말" in render_conversations([], "", "없는 말", "ko")
+    assert "찾는 말" in render_talks(TalksView("ko", query="없는 말"))
+
+
+def test_a_conversation_whose_first_answer_is_being_written_stands_above_the_others() -> None:
+    writing = {"c2": EVIL, "c1": "또 물어봐요"}
+    html = render_talks(TalksView("ko", [make_talk(title="처음 질문")], "", "", writing))
+    assert re.findall(r'data-id="(\w+)"', html) == ["c2", "c1"]
+    assert html.count("답하는 중") == 2
+    assert "<img" not in html
+    assert "또 물어봐요" not in html
+
+
+@pytest.mark.parametrize(
+    ("turn", "error", "sentence"),
+    [
+        ({}, None, "답변이 완성됐어요."),
+        ({"recommendation": None}, None, "답을 읽을 수 없어요"),
+        ({"status": "truncated"}, ("truncated", "cut"), "중간에 끊겼어요"),
+        ({"status": "failed"}, ("timed_out", "late"), "답을 만들지 못했어요"),
+        (None, ("stopped", "stopped"), "답을 멈췄어요."),
+        (None, ("too_fast", "10 questions"), "잠시 뒤"),
+        (None, ("never_heard_of", "/srv/data is broken"), "예상하지 못한 문제"),
+    ],
+)
+def test_what_is_announced_is_what_happened(
+    turn: dict[str, Any] | None, error: tuple[str, str] | None, sentence: str
+) -> None:
+    live = LiveAnswer(make_request(), phase="done", error=error)
+    live.turn = None if turn is None else make_turn(**turn)
+    assert sentence in describe_end(live, "ko")
+
+
+def test_a_question_that_is_kept_nowhere_can_go_back_into_the_box() -> None:
+    error = ("stopped", "The answer was stopped.")
+    html = render_unsaved(LiveAnswer(make_request(text=EVIL), error=error), "ko")
+    assert 'data-restore="' in html
+    assert "<img" not in html
+    again = render_unsaved(LiveAnswer(make_request(retry_of=7), error=error), "ko")
+    assert "data-restore" not in again
+    assert "eco-said" not in again

@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 
 from chatbot.engines.base import EngineError, EngineState, EngineStatus
+from chatbot.limits import LimitSettings
 from chatbot.service import ChatService, TurnRequest
 from chatbot.ui import live as live_module
 from chatbot.ui.live import LiveAnswer, LiveAnswers
@@ -155,3 +156,36 @@ async def test_who_is_forgotten_waits_for_no_answer_any_more(
     await see(answers, other)
     await service.close()
     assert store.export_person("p")["conversations"] == []
+
+
+async def test_an_answer_that_is_kept_is_written_to_its_end(
+    make_service: MakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_module, "GRACE_S", 0.01)
+    answers = follow_ready(make_service(Script(tokens_per_s=200)))
+    answer = answers.start(REQUEST)
+    async for seen in answers.follow(answer):
+        if seen.phase == "writing":
+            answer.is_kept = True  # the page shows another conversation meanwhile
+            break
+    assert answer.task
+    await asyncio.wait({answer.task}, timeout=5)
+    assert answer.turn
+    assert answer.turn.status == "ok"
+
+
+async def test_it_is_known_at_once_whether_a_question_was_taken(make_service: MakeService) -> None:
+    limits = LimitSettings(num_per_minute=1)
+    answers = follow_ready(make_service(Script(tokens_per_s=100), limits=limits))
+    taken = answers.start(REQUEST)
+    await taken.wait_begun()
+    assert taken.base_info
+    assert not taken.recommend
+    refused = answers.start(REQUEST)
+    await refused.wait_begun()
+    assert (refused.phase, refused.base_info) == ("done", None)
+    assert refused.error
+    assert refused.error[0] == "one_at_a_time"
+    assert answers.list_of("p") == [taken]
+    answers.stop(taken)
+    await see(answers, taken)
