@@ -109,8 +109,9 @@ window.eco = (() => {
   // A question that was kept nowhere goes back into the box, unless something else is typed there.
   const restoreQuestion = (element) => {
     const unsaved = element.querySelector("[data-restore]");
-    const box = document.querySelector("#chat-input textarea");
-    if (!unsaved || !box) return;
+    if (!unsaved) return;
+    const box = document.querySelector(`#${unsaved.dataset.box || "chat-input"} textarea`);
+    if (!box) return;
     const text = unsaved.dataset.restore;
     unsaved.removeAttribute("data-restore");
     if (box.value.trim()) return;

@@ -15,7 +15,8 @@ from chatbot.themes import detect_lang
 from chatbot.ui.arena_view import ArenaView, Side, render_arena
 from chatbot.ui.arena_votes import VOTES, count_votes, record_vote
 from chatbot.ui.blocks import QUIET, event_data, html_part, tell
-from chatbot.ui.i18n import t, translate_error
+from chatbot.ui.chat_view import describe_end
+from chatbot.ui.i18n import describe_error, t
 from chatbot.ui.labels import label
 from chatbot.ui.live import LiveAnswer, LiveAnswers
 from chatbot.ui.parts import Parts
@@ -103,28 +104,39 @@ class ArenaTab:
             tell(person.lang, t(person.lang, key))
             return
         state = Round(question=text.strip())
-        yield {self.input: "", self.ask: gr.update(interactive=False), self.state: state}
-        view = ArenaView(person.lang, state.question)
         first = self.live.start(self._request(state, person, pair[0], None))
-        async for answer in self.live.follow(first):
-            view = replace(view, left=Side(answer, answer.turn))
+        await first.wait_begun()
+        if first.phase == "done" and not first.base_info:  # the page stays, and what was typed
+            tell(person.lang, describe_end(first, person.lang), is_warning=True)
+            return
+        yield {self.input: "", self.ask: gr.update(interactive=False), self.state: state}
+        async for view in self._run(first, pair[1], state, person):
             yield {self.view: render_arena(view)}
-        if first.turn:
-            second = self.live.start(self._request(state, person, pair[1], first.turn))
-            async for answer in self.live.follow(second):
-                view = replace(view, right=Side(answer, answer.turn))
-                yield {self.view: render_arena(view)}
-            state = replace(
-                state,
-                left=first.turn.turn_id,
-                right=second.turn.turn_id if second.turn else None,
-            )
-        view = replace(view, notice=_describe_failure(first, person.lang))
+        view = replace(view, is_over=True)
+        left, right = view.left.turn, view.right.turn
+        state = replace(
+            state, left=left.turn_id if left else None, right=right.turn_id if right else None
+        )
         yield {
             self.view: render_arena(view),
             self.state: state,
             self.ask: gr.update(interactive=True),
         }
+
+    async def _run(
+        self, first: LiveAnswer, other: str, state: Round, person: Person
+    ) -> AsyncIterator[ArenaView]:
+        """The answer that was begun, then that of the other version if there is one to compare."""
+        view = ArenaView(person.lang, state.question)
+        async for answer in self.live.follow(first):
+            view = replace(view, left=Side(answer, answer.turn))
+            yield view
+        if first.turn is None:
+            return
+        second = self.live.start(self._request(state, person, other, first.turn))
+        async for answer in self.live.follow(second):
+            view = replace(view, right=Side(answer, answer.turn))
+            yield view
 
     @needs("chatter")
     async def on_vote(
@@ -138,7 +150,7 @@ class ArenaTab:
                 await asyncio.to_thread(self._record, vote, state, person)
                 state = replace(state, vote=str(vote))
             except ChatError as error:
-                tell(person.lang, translate_error(person.lang, error.code, str(error)))
+                tell(person.lang, describe_error(person.lang, error.code))
         view = await self._read(state, person)
         return {self.view: render_arena(view), self.state: state}
 
@@ -201,9 +213,3 @@ class ArenaTab:
             vote=state.vote,
             standings=count_votes(self.parts.store.read_view("reasons_by_adapter")),
         )
-
-
-def _describe_failure(answer: LiveAnswer, lang: str) -> str:
-    if answer.error is None or answer.turn:
-        return ""
-    return translate_error(lang, *answer.error)

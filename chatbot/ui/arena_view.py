@@ -8,7 +8,7 @@ from html import escape
 
 from chatbot.ui.arena_votes import VOTES, Standing
 from chatbot.ui.cards import render_answer, render_recommendation
-from chatbot.ui.chat_view import render_notice, shown_recommendation
+from chatbot.ui.chat_view import describe_end, render_notice, shown_recommendation
 from chatbot.ui.i18n import t
 from chatbot.ui.icons import icon
 from chatbot.ui.live import LiveAnswer
@@ -32,14 +32,13 @@ class ArenaView:
     left: Side = field(default_factory=Side)
     right: Side = field(default_factory=Side)
     vote: str = ""  # once given, the names are shown
-    notice: str = ""
+    is_over: bool = False  # nothing more will come
     standings: Sequence[Standing] = ()
 
 
 def render_arena(view: ArenaView) -> str:
     """The round above the standings."""
-    notice = render_notice(view.notice, "info") if view.notice else ""
-    return f"{notice}{_render_round(view)}{_render_standings(view)}"
+    return f"{_render_round(view)}{_render_standings(view)}"
 
 
 def _render_round(view: ArenaView) -> str:
@@ -49,8 +48,10 @@ def _render_round(view: ArenaView) -> str:
             f"<h3>{t(view.lang, 'arena_title')}</h3><p>{t(view.lang, 'arena_text')}</p></div>"
         )
     sides = _render_side("left", view.left, view) + _render_side("right", view.right, view)
+    is_lost = view.is_over and not view.left.turn  # kept nowhere: it goes back into the box
+    back = f' data-restore="{escape(view.question)}" data-box="arena-input"' if is_lost else ""
     return (
-        f'<section class="eco-arena" id="arena-round"><div class="eco-said">'
+        f'<section class="eco-arena" id="arena-round"{back}><div class="eco-said">'
         f'{escape(view.question)}</div><div class="eco-sides eco-sides-two">{sides}</div>'
         f"{_render_votes(view)}</section>"
     )
@@ -65,11 +66,12 @@ def _render_side(name: str, side: Side, view: ArenaView) -> str:
         mark = f'<span class="eco-tag">{escape(version or t(lang, "base_model"))}</span>{won}'
     return (
         f'<div class="eco-side-text" id="arena-{name}"><h3>{t(lang, f"arena_{name}")} {mark}</h3>'
-        f"{_render_side_answer(name, side, lang)}</div>"
+        f"{_render_side_answer(name, side, view)}</div>"
     )
 
 
-def _render_side_answer(name: str, side: Side, lang: str) -> str:
+def _render_side_answer(name: str, side: Side, view: ArenaView) -> str:
+    lang = view.lang
     if side.turn:
         shown = shown_recommendation(side.turn, None)
         if shown and side.turn.status == "ok":
@@ -77,6 +79,10 @@ def _render_side_answer(name: str, side: Side, lang: str) -> str:
         return render_notice(t(lang, f"status_{side.turn.status}"), "warn")
     if side.live and side.live.phase == "writing":
         return render_answer(side.live.recommend, side.live.challenges, name, is_writing=True)
+    if side.live and side.live.phase == "done":
+        return render_notice(describe_end(side.live, lang), "warn")
+    if view.is_over:
+        return f'<p class="eco-muted">{t(lang, "arena_not_asked")}</p>'
     return (
         '<p class="eco-waiting"><span class="eco-dots" aria-hidden="true"><i></i><i></i><i></i>'
         f"</span><span>{t(lang, 'arena_waiting')}</span></p>"

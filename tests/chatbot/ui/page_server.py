@@ -169,7 +169,7 @@ def build_app(store: Store, options: argparse.Namespace) -> FastAPI:
         version = learning.production()
         return AdapterRef(version, Path("/x")) if version else None
 
-    limits = LimitSettings(num_at_once=options.num_at_once, num_per_minute=1000)
+    limits = LimitSettings(num_at_once=options.num_at_once, num_per_minute=options.num_per_minute)
     service = ChatService(store, engine, production, ChatSettings(limits=limits))
     access = AccessSettings()
     if options.password:
@@ -198,6 +198,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--warm-s", type=float, default=0.0)
     parser.add_argument("--num-at-once", type=int, default=4)
+    parser.add_argument("--num-per-minute", type=int, default=1000)
     parser.add_argument("--num-rated", type=int, default=0)
     parser.add_argument("--num-accepted", type=int, default=0)
     parser.add_argument("--num-versions", type=int, default=0)

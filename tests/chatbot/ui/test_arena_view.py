@@ -1,5 +1,7 @@
+from chatbot.service import TurnRequest
 from chatbot.ui.arena_view import ArenaView, Side, render_arena
 from chatbot.ui.arena_votes import Standing
+from chatbot.ui.live import LiveAnswer
 from tests.chatbot.ui.records import EVIL, make_turn
 
 LEFT = Side(turn=make_turn(turn_id=1, adapter="v0001"))
@@ -25,6 +27,26 @@ def test_a_broken_answer_cannot_be_voted_on() -> None:
     html = render_arena(ArenaView("ko", "질문", LEFT, cut))
     assert "arena-vote" not in html
     assert "끊겼어요" in html
+
+
+def test_a_refused_answer_says_why_at_its_side_and_nothing_waits() -> None:
+    request = TurnRequest(person_id="p", origin="public", lang="ko", mode="free_text", text=EVIL)
+    refused = Side(LiveAnswer(request, phase="done", error=("unknown_adapter", "There is no v1.")))
+    html = render_arena(ArenaView("ko", "질문", LEFT, refused, is_over=True))
+    assert "이 버전은 지금 쓸 수 없어요" in html
+    assert "eco-waiting" not in html
+    assert "arena-vote" not in html
+    assert "data-restore" not in html  # the first answer is stored, with the question
+
+
+def test_a_question_that_nobody_answered_goes_back_into_the_box() -> None:
+    request = TurnRequest(person_id="p", origin="public", lang="ko", mode="free_text", text=EVIL)
+    refused = Side(LiveAnswer(request, phase="done", error=("too_fast", "10 in a minute")))
+    html = render_arena(ArenaView("ko", EVIL, refused, is_over=True))
+    assert 'data-restore="' in html
+    assert "<img" not in html
+    assert "eco-waiting" not in html
+    assert "묻지 않았어요" in html
 
 
 def test_standings_name_the_base_model_and_escape_the_question() -> None:

@@ -205,16 +205,32 @@ def test_a_new_chat_during_an_answer_stays_new_and_the_answer_is_written(
     expect(page.locator("#chat-announce")).to_have_text("답변이 완성됐어요.")
 
 
-def test_a_second_question_while_one_may_wait_for_one_only_stays_in_the_box(
-    serve: Serve, open_page: OpenPage
+@pytest.fixture(scope="module")
+def strict_url(serve: Serve) -> str:
+    """Warm after ten seconds; one answer at a time for each person, as for real."""
+    return serve("--num-at-once", "1", "--warm-s", "10")
+
+
+def test_a_message_sent_while_the_model_warms_up_is_answered_when_it_is_ready(
+    strict_url: str, open_page: OpenPage
 ) -> None:
-    page = open_page(serve("--num-at-once", "1", "--warm-s", "6"))
+    page = open_page(strict_url)
+    expect(page.locator("#engine-status .eco-status")).to_have_attribute("data-state", "starting")
     say(page, "준비되기 전에 물어봐요")
     expect(page.locator("#chat-live")).to_contain_text("준비되는 대로")
     page.keyboard.press("Escape")  # stopped before it began: the question comes back
     expect(page.locator("#chat-input textarea")).to_have_value("준비되기 전에 물어봐요")
     expect(page.locator("#chat-unsaved")).to_contain_text("멈췄어요")
     expect(page.locator("#chat-announce")).to_have_text("답을 멈췄어요.")
+    page.press("#chat-input textarea", "Enter")
+    expect(page.locator("#chat-transcript .eco-card")).to_have_count(3, timeout=40_000)
+    expect(page.locator("#engine-status .eco-status")).to_have_attribute("data-state", "ready")
+
+
+def test_a_second_question_where_one_may_wait_for_one_only_stays_in_the_box(
+    strict_url: str, open_page: OpenPage
+) -> None:
+    page = open_page(strict_url)
     say(page, "천천히 알려 주세요")
     page.wait_for_selector("#chat-live .eco-recommend:not(:empty)")
     page.click("#chat-new")
@@ -313,17 +329,6 @@ def test_own_data_can_be_taken_along_and_deleted(url: str, open_page: OpenPage) 
     page.click("#my-data-delete")
     expect(page.locator(".eco-welcome")).to_be_visible()
     expect(page.locator(".eco-talk")).to_have_count(0)
-
-
-def test_a_message_sent_while_the_model_warms_up_is_answered_when_it_is_ready(
-    serve: Serve, open_page: OpenPage
-) -> None:
-    page = open_page(serve("--warm-s", "15"))
-    expect(page.locator("#engine-status .eco-status")).to_have_attribute("data-state", "starting")
-    say(page, "쓰레기를 줄이고 싶어요")
-    expect(page.locator("#chat-live")).to_contain_text("준비되는 대로")
-    expect(page.locator("#chat-transcript .eco-card")).to_have_count(3, timeout=40_000)
-    expect(page.locator("#engine-status .eco-status")).to_have_attribute("data-state", "ready")
 
 
 def test_on_a_phone_nothing_is_wider_than_the_screen(url: str, open_page: OpenPage) -> None:
