@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Final, Literal
@@ -28,12 +28,33 @@ class BulkPlan:
     """What one click would do: these very examples, no others that come meanwhile."""
 
     deed: Deed
-    example_ids: tuple[int, ...]
+    seen: Mapping[int, int]  # example id → what it was when the plan was made
     num_matching: int
     num_held: int = 0  # of other curators: left alone
     num_fixed: int = 0  # accepted with a certain repair
     num_refused: int = 0  # hold an error that only a person can put right
     samples: tuple[Example, ...] = ()
+
+    @property
+    def example_ids(self) -> tuple[int, ...]:
+        """What the plan is about."""
+        return tuple(self.seen)
+
+
+def _sum_up(example: Example) -> int:
+    """What a decision is about: another state or answer gives another number."""
+    return hash((example.state, example.completion))
+
+
+def find_unchanged(store: Store, plan: BulkPlan, curator: str) -> tuple[int, ...]:
+    """What is still as it was planned: nobody else decided on it meanwhile, nor holds it now."""
+    held = store.held_by_others(curator)
+    found = (store.get_example(example_id) for example_id in plan.seen if example_id not in held)
+    return tuple(
+        example.example_id
+        for example in found
+        if example and _sum_up(example) == plan.seen[example.example_id]
+    )
 
 
 def make_plan(
@@ -47,7 +68,7 @@ def make_plan(
     verdicts = [would_accept(e, checks) for e in examples] if deed == "accept" else []
     return BulkPlan(
         deed=deed,
-        example_ids=tuple(example.example_id for example in examples),
+        seen={example.example_id: _sum_up(example) for example in examples},
         num_matching=page.total,
         num_held=len(page.items) - len(free),
         num_fixed=verdicts.count("fixed"),

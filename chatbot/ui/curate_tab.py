@@ -9,7 +9,7 @@ import gradio as gr
 
 from chatbot.recommendation import RecommendationError, canonical
 from chatbot.ui.blocks import SHORT, event_data, html_part, tell
-from chatbot.ui.curate_bulk import BulkPlan, Deed, make_plan, render_bulk
+from chatbot.ui.curate_bulk import BulkPlan, Deed, find_unchanged, make_plan, render_bulk
 from chatbot.ui.curate_view import (
     QueueCounts,
     QueueFilter,
@@ -227,14 +227,18 @@ class CurateTab:
         plan = state.plan
         if plan is None:
             return state
-        store, ids, curator = self.parts.store, plan.example_ids, person.person_id
+        store, curator = self.parts.store, person.person_id
+        ids = find_unchanged(store, plan, curator)
         if plan.deed == "accept":
             done = accept_shown(store, ids, curator=curator, settings=self.parts.checks)
         else:
             done = exclude_examples(store, ids, curator=curator)
         refused = {example_id for example_id, _ in done.refused}
         changed = tuple(example_id for example_id in ids if example_id not in refused)
-        tell(person.lang, t(person.lang, "bulk_done", num=done.num_changed, left=len(refused)))
+        said = t(person.lang, "bulk_done", num=done.num_changed, left=len(refused))
+        if num_skipped := len(plan.seen) - len(ids):
+            said += " " + t(person.lang, "bulk_skipped", num=num_skipped)
+        tell(person.lang, said)
         decided = (*state.decided, changed)[-MAX_UNDO:] if changed else state.decided
         return replace(state.leave_row(), decided=decided)
 

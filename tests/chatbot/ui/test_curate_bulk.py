@@ -59,7 +59,7 @@ def test_what_was_planned_is_what_happens(store: Store) -> None:
 
 def test_deciding_on_many_shows_what_it_would_do_and_can_be_left() -> None:
     assert "disabled" in render_bulk(0, None, "en", is_open=True)
-    plan = BulkPlan("exclude", (3,), 1, samples=(make_stored(completion=EVIL),))
+    plan = BulkPlan("exclude", {3: 0}, 1, samples=(make_stored(completion=EVIL),))
     html = render_bulk(1, plan, "ko", is_open=False)
     assert 'data-action="bulk-go" data-key="y"' in html
     assert 'data-escape="1"' in html

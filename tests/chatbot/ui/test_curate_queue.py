@@ -6,6 +6,7 @@ from typing import Any, cast
 import pytest
 
 from chatbot.recommendation import canonical
+from chatbot.ui import curate_tab
 from chatbot.ui.curate_tab import CurateTab, Queue
 from chatbot.ui.parts import Parts
 from chatbot.ui.people import Person
@@ -87,6 +88,22 @@ def test_a_bulk_decision_leaves_what_others_have_open_and_is_undone_at_once(
     store = tab.parts.store
     assert store.decide_examples(kim.plan.example_ids, state="excluded", decided_by="p_kim") == 3
     assert count(tab, "pending") == 2  # what Lee has open, and what came meanwhile
+
+
+def test_a_bulk_decision_leaves_what_others_decided_after_it_was_planned(
+    tab: CurateTab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(curate_tab, "tell", lambda _lang, text: told.append(text))
+    kim = act(tab, KIM, look(tab, KIM), "bulk-accept")
+    store = tab.parts.store
+    store.decide_examples([2], state="excluded", decided_by="p_lee")
+    better = canonical(numbered_answer(8))
+    store.decide_examples([3], state="pending", decided_by="p_lee", completion=better)
+    store.hold_example(4, curator="p_lee")
+    act(tab, KIM, kim, "bulk-go")
+    assert (count(tab, "accepted"), count(tab, "excluded"), count(tab, "pending")) == (1, 1, 2)
+    assert "3개는 그대로" in told[0]
 
 
 def test_a_filter_of_the_flags_narrows_to_a_person_or_a_phrase(tab: CurateTab) -> None:
