@@ -54,11 +54,22 @@ class CollectResult:
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """An example that stayed as it was. `code` is that of the error or the name of the flag, the
+    message is a sentence.
+    """
+
+    example_id: int
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
 class Decision:
-    """How many examples changed, and which could not, with the reason."""
+    """How many examples changed, and which could not."""
 
     num_changed: int
-    refused: tuple[tuple[int, str], ...] = ()
+    refused: tuple[Refusal, ...] = ()
 
 
 def _answer_text(answer: Recommendation | None, raw_text: str) -> str:
@@ -234,7 +245,8 @@ def accept_examples(
     for example in _get_examples(store, example_ids):
         errors = [flag for flag in check_example(example, settings) if flag.severity == "error"]
         if errors and example.purpose == "train":
-            refused.append((example.example_id, f"{errors[0].evidence} {errors[0].fix}"))
+            sentence = f"{errors[0].evidence} {errors[0].fix}"
+            refused.append(Refusal(example.example_id, errors[0].name, sentence))
         else:
             good.append(example.example_id)
     changed = store.decide_examples(good, state="accepted", decided_by=curator) if good else 0
@@ -284,7 +296,7 @@ def accept_shown(
                 error, CurateError
             ):
                 raise
-            refused.append((example.example_id, str(error)))
+            refused.append(Refusal(example.example_id, error.code, str(error)))
     done = accept_examples(store, plain, curator=curator, settings=settings)
     return Decision(done.num_changed + num_fixed, (*refused, *done.refused))
 

@@ -270,7 +270,7 @@ SUFFIXES: Final = tuple(_READERS)
 def list_files(path: Path) -> list[Path]:
     """The file itself, or every readable file below the folder; raises FormatError."""
     if not path.exists():
-        raise FormatError("missing_file", f"There is no file or folder {path}.")
+        raise FormatError("no_such_file", f"There is no file or folder {path}.")
     if path.is_file():
         if path.suffix.lower() not in _READERS:
             known = ", ".join(SUFFIXES)

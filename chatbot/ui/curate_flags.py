@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from chatbot.themes import FIELDS
 from chatbot.ui.cards import option_label
-from chatbot.ui.i18n import TEXTS, t
+from chatbot.ui.i18n import TEXTS, t, translate_error
 from feedback_store.records import Example
 
 _SEVERITIES: Final = {"error": "bad", "warning": "warn", "info": ""}
@@ -60,6 +60,17 @@ def describe_fix(flag: Mapping[str, Any], lang: str) -> str:
     texts, key = TEXTS[lang], f"flagfix_{flag['name']}"
     usual = texts.get(key, str(flag["fix"]))
     return escape(texts.get(f"{key}_{flag['severity']}", usual))
+
+
+def describe_refusal(code: str, message: str, lang: str) -> str:
+    """Why an example was not accepted: the flag that stands in the way and what to do about it, or
+    what else went wrong.
+    """
+    texts = TEXTS[lang]
+    if f"flag_{code}" not in texts:
+        return translate_error(lang, code, message)
+    fix = texts.get(f"flagfix_{code}_error", texts.get(f"flagfix_{code}", message))
+    return f"{flag_label(code, lang)}: {fix}"
 
 
 def render_flags(example: Example, lang: str, *, has_suggestion: bool) -> str:

@@ -10,6 +10,7 @@ import gradio as gr
 from chatbot.recommendation import RecommendationError, canonical
 from chatbot.ui.blocks import SHORT, event_data, html_part, tell
 from chatbot.ui.curate_bulk import BulkPlan, Deed, find_unchanged, make_plan, render_bulk
+from chatbot.ui.curate_flags import describe_refusal
 from chatbot.ui.curate_view import (
     QueueCounts,
     QueueFilter,
@@ -123,7 +124,10 @@ class CurateTab:
         state = replace(state, message="")
         try:
             state = self._apply(data, state, person)
-        except (CurateError, RecommendationError, StoreError) as error:
+        except CurateError as error:
+            sentence = describe_refusal(error.code, str(error), person.lang)
+            state = replace(state, message=sentence)
+        except (RecommendationError, StoreError) as error:
             sentence = translate_error(person.lang, error.code, str(error))
             state = replace(state, message=sentence)
         return self._show(state, person)
@@ -196,7 +200,8 @@ class CurateTab:
         else:
             self._save(data.get("form") or {}, ids[0], person)
         if done.refused:
-            return replace(state, message=done.refused[0][1])
+            first = done.refused[0]
+            return replace(state, message=describe_refusal(first.code, first.message, person.lang))
         decided = (*state.decided, ids)[-MAX_UNDO:] if done.num_changed else state.decided
         return replace(state.leave_row(), decided=decided)
 
@@ -233,7 +238,7 @@ class CurateTab:
             done = accept_shown(store, ids, curator=curator, settings=self.parts.checks)
         else:
             done = exclude_examples(store, ids, curator=curator)
-        refused = {example_id for example_id, _ in done.refused}
+        refused = {refusal.example_id for refusal in done.refused}
         changed = tuple(example_id for example_id in ids if example_id not in refused)
         said = t(person.lang, "bulk_done", num=done.num_changed, left=len(refused))
         if num_skipped := len(plan.seen) - len(ids):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from chatbot.ui.i18n import t
+from chatbot.ui.i18n import t, translate_error
 from feedback_store.records import Example
 from finetune.chat_template import TokenizerError, find_tokenizer
 from finetune.checks import CheckSettings
@@ -25,7 +25,8 @@ def render_tokens(example: Example, completion: str, checks: CheckSettings, lang
             options=dict(checks.template_options),
         )
     except TokenizerError as error:
-        return _frame(f"<p>{escape(str(error))}</p>", lang)
+        sentence = translate_error(lang, error.code, str(error))
+        return _frame(f"<p>{escape(sentence)}</p>", lang)
     return _frame(_render_view(view, checks.max_length, lang), lang)
 
 

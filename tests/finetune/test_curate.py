@@ -174,7 +174,7 @@ def test_a_liked_answer_that_cannot_be_read_waits_for_a_person(store: Store) -> 
     collect_feedback(store)
     example = store.find_examples(ExampleFilter(flag="not_an_answer")).items[0]
     decision = accept_examples(store, [example.example_id], curator="kim")
-    assert (decision.num_changed, decision.refused[0][0]) == (0, example.example_id)
+    assert (decision.num_changed, decision.refused[0].example_id) == (0, example.example_id)
     with pytest.raises(CurateError) as error:
         fix_example(store, example.example_id, "그래도 텀블러", curator="kim")
     assert error.value.code == "not_an_answer"

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from chatbot.ui.curate_flags import describe_evidence, render_flags
+from chatbot.ui.curate_flags import describe_evidence, describe_refusal, render_flags
 from tests.chatbot.ui.records import EVIL, make_example
 
 
@@ -51,3 +51,10 @@ def test_what_can_be_repaired_is_accepted_repaired_and_the_rest_is_written() -> 
 def test_what_people_wrote_is_escaped() -> None:
     html = draw(flag("repeated_phrase", phrase=EVIL, num=4, people=1), flag(EVIL, EVIL))
     assert "<img" not in html
+
+
+def test_a_refusal_names_the_flag_in_the_language_of_the_reader() -> None:
+    said = describe_refusal("off_category", "Reads as VEGAN. Correct it.", "ko")
+    assert said == "다른 주제: 고른 주제에 맞게 답을 고치거나 제외해 주세요."
+    assert "다른 사람이" in describe_refusal("changed", "Somebody else.", "ko")
+    assert describe_refusal("never_heard_of", "It broke.", "ko") == "It broke."
