@@ -16,11 +16,15 @@ from feedback_store.rows import now
 
 LOCK_NAME = "app.lock"
 _PATIENCE_S = 0.5  # longer than a reader of the owner holds the lock, shorter than a person waits
+# With no name in the file nobody holds the folder for long: somebody looks, or has just begun or
+# ended, and a busy machine may keep it from going on.
+_PATIENCE_UNNAMED_S = 5.0
 
 if sys.platform == "win32":
     import msvcrt
 
-    def _try_lock(descriptor: int) -> bool:
+    def _try_lock(descriptor: int, *, is_shared: bool = False) -> bool:
+        del is_shared  # Windows has no such lock for files
         os.lseek(descriptor, 1 << 30, os.SEEK_SET)  # a byte that nobody reads
         try:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
@@ -30,9 +34,10 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _try_lock(descriptor: int) -> bool:
+    def _try_lock(descriptor: int, *, is_shared: bool = False) -> bool:
+        kind = fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         except OSError:
             return False
         return True
@@ -45,11 +50,12 @@ class DataDirLock:
         self.path = data_dir / LOCK_NAME
         self._owner: dict[str, Any] = {"pid": os.getpid(), "name": name, "started_at": now()}
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
-        deadline = time.monotonic() + _PATIENCE_S
+        started = time.monotonic()
         while not _try_lock(self._descriptor):
-            if time.monotonic() > deadline:
+            owner = _read(self.path)
+            patience_s = _PATIENCE_S if owner else _PATIENCE_UNNAMED_S
+            if time.monotonic() - started > patience_s:
                 os.close(self._descriptor)
-                owner = _read(self.path)
                 raise Locked(data_dir, owner.get("pid", "?"), str(owner.get("name", "?")))
             time.sleep(0.02)
         self.describe()
@@ -77,8 +83,9 @@ def read_owner(data_dir: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     try:
-        for _ in range(5):
-            if _try_lock(descriptor):
+        deadline = time.monotonic() + _PATIENCE_UNNAMED_S
+        while time.monotonic() < deadline:
+            if _try_lock(descriptor, is_shared=True):
                 return None
             if owner := _read(data_dir / LOCK_NAME):
                 return owner

@@ -1,9 +1,11 @@
 """One process per data folder, and everybody can see which."""
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -47,6 +49,19 @@ def test_looking_for_the_owner_never_hides_or_invents_one(tmp_path: Path) -> Non
         assert None not in list(pool.map(lambda _: read_owner(tmp_path), range(200)))
         lock.release()
         assert set(pool.map(lambda _: read_owner(tmp_path), range(200))) == {None}
+
+
+def test_whoever_looks_keeps_nobody_out(tmp_path: Path) -> None:
+    """A look that a busy machine holds up for a second: the folder is free all the same."""
+    path = tmp_path / "app.lock"
+    path.touch()
+    with path.open("r+b") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        timer = threading.Timer(1.0, fcntl.flock, (looking, fcntl.LOCK_UN))
+        timer.start()
+        assert read_owner(tmp_path) is None
+        DataDirLock(tmp_path, "opener").release()
+        timer.join()
 
 
 def test_what_is_added_about_the_owner_replaces_what_was_longer(tmp_path: Path) -> None:
