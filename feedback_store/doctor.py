@@ -182,7 +182,7 @@ def _check_aliases(connection: Connection, data_dir: Path) -> Findings:
         folder = _locate(data_dir, row["path"], data_dir / "adapters" / row["version"])
         if not (folder / "manifest.json").is_file():
             message = f"{row['alias']} points at {row['version']}, whose folder is not complete."
-            advice = "Roll back: 'python app.py rollback'."
+            advice = "Mount or copy it back; or roll back: 'python app.py rollback'."
             yield Finding("problem", "alias", message, advice)
         else:
             yield Finding("ok", "alias", f"{row['alias']} is {row['version']}.")

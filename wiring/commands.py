@@ -190,7 +190,9 @@ _RECORDED: Final = ("import", "dataset", "backup", "export-person")
 # These look at the data folder from outside, also where the database cannot be opened.
 OUTSIDE_COMMANDS: Final[dict[str, OutsideCommand]] = {
     "restore": OutsideCommand("bring a backup back", data.run_restore, data.add_restore),
-    "doctor": OutsideCommand("check everything, and say what to do", data.run_doctor),
+    "doctor": OutsideCommand(
+        "check everything, and say what to do", data.run_doctor, data.add_doctor
+    ),
 }
 
 

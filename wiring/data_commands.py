@@ -13,6 +13,7 @@ from feedback_store.backup import backup, restore
 from feedback_store.database import DATABASE_NAME
 from feedback_store.doctor import Finding, examine
 from feedback_store.records import ExampleFilter
+from feedback_store.store import Store
 from finetune.adapter_folder import RegistryError, verify_adapter
 from finetune.checks import CheckSettings
 from finetune.curate import accept_examples
@@ -144,8 +145,20 @@ def run_restore(settings: Settings, arguments: Namespace, say: Say) -> int:
     return EXIT_OK
 
 
+def add_doctor(parser: ArgumentParser) -> None:
+    """Arguments of `doctor`."""
+    parser.add_argument(
+        "--rebuild-search",
+        action="store_true",
+        help="fill the search index anew first; the application must not run",
+    )
+
+
 def run_doctor(settings: Settings, arguments: Namespace, say: Say) -> int:
     """Look at everything and say what to do; exit code 1 when something is broken."""
+    if arguments.rebuild_search:
+        with Store.open(settings.data_dir, name="doctor") as store:
+            store.rebuild_search()
     findings = [*examine(settings.data_dir), *_examine_adapters(settings.data_dir)]
     if arguments.json:
         say(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False))
