@@ -86,7 +86,7 @@ class Settings:
         "learning", True, "let a version that passes the gate answer without a click"
     )
     min_examples: int = _setting("learning", 20, "accepted examples needed before a retrain")
-    num_cases: int = _setting("learning", 96, "held-out cases of an evaluation")
+    num_cases: int = _setting("learning", 96, "held-out cases of an evaluation, 24 to 176")
     judge_url: str = _setting(
         "learning", "", "OpenAI-compatible server whose model judges answers, up to /v1; none: off"
     )
@@ -108,7 +108,7 @@ class Settings:
         _check_range("max_tokens", self.max_tokens, 16, 8192)
         _check_range("retention_days", self.retention_days, 0, 36_500)
         _check_range("min_examples", self.min_examples, 1, 1_000_000)
-        _check_range("num_cases", self.num_cases, 8, 176)
+        _check_num_cases(self.num_cases)
         _check_judge(self.judge_url, self.judge_model)
         for entry in fields(self):
             choices = entry.metadata["choices"]
@@ -129,6 +129,15 @@ def _check_judge(url: str, model: str) -> None:
 def _check_range(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
         raise SettingsError(f"{name} is {value}; it must be between {low} and {high}.")
+
+
+def _check_num_cases(value: int) -> None:
+    """The gate compares from 24 common answers on (finetune/gate.py); fewer would never pass."""
+    if not 24 <= value <= 176:
+        raise SettingsError(
+            f"num_cases is {value}; it must be between 24 and 176: the gate needs 24 questions that "
+            "both adapters answered, and 176 exist."
+        )
 
 
 def _check_root_path(path: str) -> None:

@@ -48,6 +48,7 @@ def test_lists_come_comma_separated_or_as_toml_lists(tmp_path):
         ("[server\n", ("not valid TOML",)),
         ('[model]\nengine = "magic"\n', ("engine", "magic", "vllm")),
         ("[server]\nport = 70000\n", ("port", "70000", "65535")),
+        ("[learning]\nnum_cases = 23\n", ("num_cases", "23", "the gate needs 24")),
         ('[server]\nroot_path = "eco/"\n', ("root_path", "eco/", "/eco")),
         ('[server]\ntrusted_proxies = ["nginx"]\n', ("trusted_proxies", "nginx", "10.0.0.0/8")),
     ],
