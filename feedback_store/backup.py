@@ -4,7 +4,6 @@ sound before it gets its name.
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from contextlib import closing
@@ -12,7 +11,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from feedback_store.database import DATABASE_NAME, backup_dir, list_backups, set_aside
+from feedback_store.database import (
+    DATABASE_NAME,
+    backup_dir,
+    empty_wal,
+    list_backups,
+    set_aside,
+)
+from feedback_store.durable import sync
 from feedback_store.errors import DiskFull, NewerSchema, StoreError
 from feedback_store.lock import DataDirLock
 from feedback_store.schema import SCHEMA_VERSION, read_version
@@ -54,9 +60,9 @@ def backup(data_dir: Path, to: Path | None = None) -> Backup:
         with translated_errors(source):
             _copy(source, unfinished)
         verify(unfinished)
-        _sync(unfinished)
+        sync(unfinished)
         unfinished.rename(path)
-        _sync(folder)
+        sync(folder)
     except BaseException as error:
         unfinished.unlink(missing_ok=True)
         if isinstance(error, DiskFull):
@@ -103,11 +109,12 @@ def restore(data_dir: Path, path: Path) -> Restored:
         verify(path)
         unfinished = data_dir / f"{DATABASE_NAME}.restoring"
         shutil.copyfile(path, unfinished)
-        _sync(unfinished)
+        sync(unfinished)
         database = data_dir / DATABASE_NAME
-        aside = set_aside(database, "before-restore") if database.exists() else None
+        empty_wal(database)
+        aside = set_aside(database, "before-restore")
         unfinished.rename(database)
-        _sync(data_dir)
+        sync(data_dir)
     finally:
         lock.release()
     with Store.open(data_dir, name="restore") as store:
@@ -117,14 +124,3 @@ def restore(data_dir: Path, path: Path) -> Restored:
 def _known_backups(data_dir: Path) -> str:
     known = list_backups(data_dir)
     return f" The newest is {known[-1]}." if known else ""
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file, or a folder's list of names, is on disk."""
-    if os.name == "nt" and path.is_dir():
-        return  # Windows writes names through by itself, and opens no folder
-    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from feedback_store.errors import Corrupt
+from feedback_store.file_identity import identify
 from feedback_store.readers import Readers
 from feedback_store.schema import migrate, refuse_newer
 from feedback_store.sqlite import (
@@ -40,8 +41,14 @@ class Database:
         self.path = path
         with translated_errors(path):
             connection = _open(path)
+            try:
+                self._readers = Readers(path, identify(connection, path))
+                with self._readers.borrow():
+                    pass  # the first reader sees what the writer sees, or says so now
+            except BaseException:
+                connection.close()
+                raise
         self._writer = Writer(connection, path, TurnIndexing())
-        self._readers = Readers(path)
 
     def close(self) -> None:
         """Finish the writes that wait. The writer goes last: only it can empty the WAL."""
@@ -110,6 +117,8 @@ def _truncate_wal(connection: Connection) -> bool:
 
 def _open(path: Path) -> Connection:
     """The writer's connection to a sound file with the present schema."""
+    if not path.exists():
+        set_aside(path, "left-alone")  # a WAL without its database would be read into the new one
     path.touch(mode=0o600)
     if not _is_sound(path):
         backups = list_backups(path.parent)
@@ -147,21 +156,38 @@ def _is_sound(path: Path) -> bool:
     return True
 
 
-def _quarantine(path: Path) -> Path:
+def _quarantine(path: Path) -> Path | None:
     """Move the damaged file out of the way."""
     suspect_path(path).unlink(missing_ok=True)
     return set_aside(path, "damaged")
 
 
-def set_aside(path: Path, why: str) -> Path:
-    """Move a closed database with its WAL to a name that says why and when."""
+def empty_wal(path: Path) -> None:
+    """Move everything into a closed, sound database, so that it is one file; else leave it."""
+    if not path.exists():
+        return
+    try:
+        with closing(connect(path)) as connection:
+            _truncate_wal(connection)
+    except DatabaseError:
+        return  # damaged: what there is, is moved as it is
+
+
+def set_aside(path: Path, why: str) -> Path | None:
+    """Move a closed database with its WAL to a name that says why and when; where it went, or None
+    where there was no database.
+
+    The database goes first: killed in between, its WAL is left alone, which _open sets aside, too.
+    The other way round the next start would open the database without its newest writes.
+    """
+    had_database = path.exists()
     at = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
     aside = path.with_name(f"{path.name}.{why}-{at}")
-    for suffix in ("-wal", "-shm", ""):
+    for suffix in ("", "-wal", "-shm"):
         part = path.with_name(path.name + suffix)
         if part.exists():
             part.rename(aside.with_name(aside.name + suffix))
-    return aside
+    return aside if had_database else None
 
 
 def backup_dir(data_dir: Path) -> Path:

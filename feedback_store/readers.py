@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from feedback_store.errors import Closed
-from feedback_store.sqlite import Connection, connect
+from feedback_store.file_identity import FileIdentity, check_identity
+from feedback_store.sqlite import Connection, SQLiteError, connect
 
 MAX_READERS = 8  # SQLite reads in parallel, but Python's lock makes more of them useless
 
@@ -16,8 +17,9 @@ MAX_READERS = 8  # SQLite reads in parallel, but Python's lock makes more of the
 class Readers:
     """A pool of read-only connections, opened when first needed."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, identity: FileIdentity) -> None:
         self._path = path
+        self._identity = identity  # of what the writer opened
         self._free: list[Connection] = []
         self._num_open = 0
         self._is_closed = False
@@ -31,9 +33,10 @@ class Readers:
             connection.execute("BEGIN")
             yield connection
         finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            self._give_back(connection)
+            if _is_ended(connection):
+                self._give_back(connection)
+            else:
+                self._discard(connection)
 
     def close(self) -> None:
         """Close every connection, waiting for those in use."""
@@ -55,6 +58,11 @@ class Readers:
             if self._free:
                 return self._free.pop()
             connection = connect(self._path, read_only=True)
+            try:
+                check_identity(connection, self._path, self._identity)
+            except BaseException:
+                connection.close()
+                raise
             self._num_open += 1
             return connection
 
@@ -62,3 +70,20 @@ class Readers:
         with self._changed:
             self._free.append(connection)
             self._changed.notify_all()
+
+    def _discard(self, connection: Connection) -> None:
+        """Close what cannot be used again, so that another is opened in its place."""
+        with self._changed:
+            self._num_open -= 1
+            self._changed.notify_all()
+        connection.close()
+
+
+def _is_ended(connection: Connection) -> bool:
+    """Whether its transaction is over; a disk that fails leaves it open."""
+    try:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+    except SQLiteError:
+        return False
+    return True

@@ -83,7 +83,11 @@ class Store:
             lock.release()
             raise
         store = cls(data_dir, lock, database)
-        privacy.reapply_tombstones(database, data_dir)
+        try:
+            privacy.reapply_tombstones(database, data_dir)
+        except BaseException:
+            store.close()
+            raise
         return store
 
     @staticmethod

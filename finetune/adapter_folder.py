@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final, cast
+
+from feedback_store.durable import sync
 
 MANIFEST: Final = "manifest.json"
 BUILDING_PREFIX: Final = ".building-"
@@ -51,15 +52,6 @@ def _hash_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _sync(path: Path) -> None:
-    """Flush one file or folder to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def manifest_bytes(content: Mapping[str, Any]) -> bytes:
     """The exact text of a manifest; its own digest covers all the rest of it."""
     body = {key: value for key, value in content.items() if key != "digest"}
@@ -89,7 +81,7 @@ def _copy_files(source: Path, target: Path) -> dict[str, dict[str, Any]]:
                 "no_adapter_files", f"{source} holds no {name}; the run left no adapter to publish."
             )
         shutil.copyfile(origin, target / name)
-        _sync(target / name)
+        sync(target / name)
         files[name] = {"sha256": _hash_file(target / name), "bytes": origin.stat().st_size}
     return files
 
@@ -149,10 +141,10 @@ def build_folder(target: Path, source: Path, manifest: dict[str, Any]) -> None:
     try:
         manifest["files"] = _copy_files(source, building)
         (building / MANIFEST).write_bytes(manifest_bytes(manifest))
-        _sync(building / MANIFEST)
-        _sync(building)
+        sync(building / MANIFEST)
+        sync(building)
         building.rename(target)
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
         raise
-    _sync(target.parent)
+    sync(target.parent)

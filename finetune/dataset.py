@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
 
+from feedback_store.durable import sync
 from feedback_store.records import Dataset, Example, ExampleFilter
 from feedback_store.store import Store
 from finetune.redaction import redact_example
@@ -272,23 +273,15 @@ def _is_complete(path: Path) -> bool:
     return (path / MANIFEST).exists()
 
 
-def _sync_dir(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _publish(folder: Path, manifest: dict[str, Any]) -> Path:
     """Manifest last, then the rename; both made durable."""
     with (folder / MANIFEST).open("w", encoding="utf-8") as file:
         json.dump(manifest, file, ensure_ascii=False, indent=1)
         file.flush()
         os.fsync(file.fileno())
-    _sync_dir(folder)
+    sync(folder)
     path = folder.parent / str(manifest["dataset_id"])
     if not _is_complete(path):
         folder.rename(path)
-        _sync_dir(path.parent)
+        sync(path.parent)
     return path

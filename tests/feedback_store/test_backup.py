@@ -1,6 +1,7 @@
 """Backup under load, restore, and the drill of both."""
 
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,38 @@ def test_a_restore_sets_aside_what_was_there(tmp_path: Path) -> None:
     connection = connect(restored.set_aside)
     assert connection.execute("SELECT count(*) FROM conversations").fetchone()[0] == 1
     connection.close()
+
+
+def test_a_restore_leaves_no_log_of_an_older_database_beside_it(tmp_path: Path) -> None:
+    """Lost database, kept log: SQLite would play the old log into the restored file."""
+    with Store.open(tmp_path) as store:
+        store.add_conversation(records.conversation())
+        saved = backup(tmp_path)
+        store.add_turn(records.turn(user_text="after the backup"))
+        wal = tmp_path / f"{DATABASE_NAME}-wal"
+        stale = wal.read_bytes()
+    assert stale
+    (tmp_path / DATABASE_NAME).unlink()
+    wal.write_bytes(stale)
+    restored = restore(tmp_path, saved.path)
+    assert (restored.set_aside, restored.num_turns) == (None, 0)
+    assert [path.read_bytes() for path in tmp_path.glob("*before-restore*-wal")] == [stale]
+
+
+def test_what_is_set_aside_is_one_file(tmp_path: Path) -> None:
+    """Its log is in it, so that no kill can part the two."""
+    with Store.open(tmp_path) as store:
+        saved = backup(tmp_path)
+        store.add_conversation(records.conversation())
+        files = {path: path.read_bytes() for path in tmp_path.glob(f"{DATABASE_NAME}*")}
+    for path, content in files.items():  # as a killed application leaves them
+        path.write_bytes(content)
+    assert len(files[tmp_path / f"{DATABASE_NAME}-wal"]) > 0
+    restored = restore(tmp_path, saved.path)
+    assert restored.set_aside is not None
+    assert not list(tmp_path.glob("*before-restore*-wal"))
+    with closing(connect(restored.set_aside)) as connection:
+        assert connection.execute("SELECT count(*) FROM conversations").fetchone()[0] == 1
 
 
 def test_a_backup_taken_under_writes_is_one_moment(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """The file under the store: damaged, full, or held by readers."""
 
 import struct
+import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from feedback_store.backup import backup
 from feedback_store.database import DATABASE_NAME
 from feedback_store.errors import Corrupt, DiskFull, StoreError
 from feedback_store.records import Turn
-from feedback_store.sqlite import Connection, connect, suspect_path
+from feedback_store.sqlite import Connection, SQLiteError, connect, suspect_path
 from feedback_store.store import Store
 from tests.feedback_store import records
 
@@ -55,6 +56,84 @@ def test_a_file_that_is_no_database_is_set_aside(tmp_path: Path, content: bytes)
         Store.open(tmp_path)
     assert caught.value.quarantine is not None
     assert caught.value.quarantine.read_bytes() == content
+
+
+def test_a_kill_while_a_damaged_file_is_moved_never_parts_it_from_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after the first of the renames: the next start has a new database, without the log."""
+    path = tmp_path / DATABASE_NAME
+    path.write_bytes(b"no database at all" * 100)
+    wal = path.with_name(f"{DATABASE_NAME}-wal")
+    wal.write_bytes(b"its log")
+    rename = Path.rename
+    moved: list[Path] = []
+
+    def kill(self: Path, target: Path) -> Path:
+        if moved:
+            raise KeyboardInterrupt
+        moved.append(self)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", kill)
+    with pytest.raises(KeyboardInterrupt):
+        Store.open(tmp_path)
+    monkeypatch.undo()
+    assert moved == [path]
+    with Store.open(tmp_path) as store:
+        assert store.search_turns().total == 0
+    assert [left.read_bytes() for left in tmp_path.glob("*left-alone*-wal")] == [b"its log"]
+
+
+def test_a_start_that_fails_leaves_neither_lock_nor_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("the tombstones cannot be read")
+
+    monkeypatch.setattr("feedback_store.privacy.reapply_tombstones", fail)
+    with pytest.raises(OSError, match="tombstones"):
+        Store.open(tmp_path)
+    monkeypatch.undo()
+    assert "store-writer" not in {thread.name for thread in threading.enumerate()}
+    Store.open(tmp_path).close()
+
+
+def test_a_reader_of_another_file_than_the_writers_says_so(store: Store) -> None:
+    path = store.data_dir / DATABASE_NAME
+    path.rename(path.with_name("moved.db"))
+    connect(path).close()
+    with ExitStack() as held:
+        held.enter_context(store._db._readers.borrow())  # opened at the start: the writer's file
+        with pytest.raises(
+            StoreError, match=r"the writer has file .* a reader finds file"
+        ) as caught:
+            held.enter_context(store._db._readers.borrow())
+    assert caught.value.code == "other_file"
+
+
+def test_a_reader_that_cannot_end_its_query_is_replaced(store: Store) -> None:
+    """After eight of them all would wait for ever."""
+
+    class Failing:
+        in_transaction = True
+        is_closed = False
+
+        def execute(self, statement: str) -> None:
+            if statement == "ROLLBACK":
+                raise SQLiteError("disk I/O error")
+
+        def close(self) -> None:
+            self.is_closed = True
+
+    readers = store._db._readers
+    for _ in range(20):
+        broken = Failing()
+        readers._free[:] = [broken]  # type: ignore[list-item]
+        with readers.borrow() as borrowed:
+            assert borrowed is broken  # type: ignore[comparison-overlap]
+        assert broken.is_closed
+        assert store.search_turns().total == 0  # on a new one
 
 
 def test_a_large_file_is_read_whole_once_it_gave_trouble(
