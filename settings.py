@@ -135,8 +135,8 @@ def _check_num_cases(value: int) -> None:
     """The gate compares from 24 common answers on (finetune/gate.py); fewer would never pass."""
     if not 24 <= value <= 176:
         raise SettingsError(
-            f"num_cases is {value}; it must be between 24 and 176: the gate needs 24 questions that "
-            "both adapters answered, and 176 exist."
+            f"num_cases is {value}; it must be between 24 and 176: the gate needs 24 questions "
+            "that both adapters answered, and 176 exist."
         )
 
 
