@@ -169,6 +169,7 @@ def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     path = shutil.which("chromium") or shutil.which("google-chrome")
     flags = ("--num-rated", "6", "--num-accepted", "4", "--num-versions", "2")
+    flags += ("--tokens-per-s", "40")  # slow enough for a picture in the middle of an answer
     with sync_playwright() as playwright, serve(*flags) as full, serve("--warm-s", "9999") as bare:
         browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
         for lang in LOCALES:

@@ -72,6 +72,7 @@ class FollowingEngine(ScriptedEngine):
     """Chooses its script by the question; warm for the first seconds. Has every version loaded."""
 
     ready_at: float = 0.0
+    tokens_per_s: float = 120.0
     store: Store
 
     async def loaded(self) -> tuple[AdapterRef, ...]:
@@ -91,7 +92,7 @@ class FollowingEngine(ScriptedEngine):
     ) -> AsyncIterator[Chunk]:
         said = messages[-1]["content"]
         text = make_answer(detect_lang(said))
-        options: dict[str, Any] = {"text": text, "piece": 3, "tokens_per_s": 120.0}
+        options: dict[str, Any] = {"text": text, "piece": 3, "tokens_per_s": self.tokens_per_s}
         if "천천히" in said:
             options["tokens_per_s"] = 15.0
         if "끊" in said:
@@ -148,6 +149,7 @@ def add_rated_turns(store: Store, count: int) -> None:
 def build_app(store: Store, options: argparse.Namespace) -> FastAPI:
     engine = FollowingEngine(base_model="starter")
     engine.ready_at = time.monotonic() + options.warm_s
+    engine.tokens_per_s = options.tokens_per_s
     engine.store = store
     learning = ScriptedLearning(store)
     add_rated_turns(store, options.num_rated)
@@ -199,6 +201,7 @@ def main() -> None:
     parser.add_argument("--warm-s", type=float, default=0.0)
     parser.add_argument("--num-at-once", type=int, default=4)
     parser.add_argument("--num-per-minute", type=int, default=1000)
+    parser.add_argument("--tokens-per-s", type=float, default=120.0)
     parser.add_argument("--num-rated", type=int, default=0)
     parser.add_argument("--num-accepted", type=int, default=0)
     parser.add_argument("--num-versions", type=int, default=0)
