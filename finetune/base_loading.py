@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from chatbot.base_models import find_pad_token
 from finetune.job import Base
-from finetune.memory import Load
+from finetune.machine import describe_card, find_machine
+from finetune.memory import CUDA_CONTEXT, Load, Machine
 from finetune.preflight import TokenizerFacts
 
 Device = Literal["cpu", "cuda", "mps"]
@@ -32,13 +33,44 @@ def find_device(wanted: str) -> str:
     return "cuda" if wanted in ("auto", "cuda") and torch.cuda.is_available() else "cpu"
 
 
+def find_training_machine(device: str, *, can_sleep: bool = False) -> Machine:
+    """find_machine(), with torch's own figures where it uses a card that the driver's tool does not
+    tell of: the tool is not on the PATH, is too slow, or does not know a part of a card (MIG).
+    """
+    machine = find_machine(device, can_sleep=can_sleep)
+    if device != "cuda" or machine.device == "cuda":
+        return machine
+    import torch
+
+    own_card()
+    free, total = torch.cuda.mem_get_info()
+    # torch has made its context by then, which the plan counts as the training's.
+    card = describe_card(total, min(total, free + CUDA_CONTEXT), _capability()[0])
+    return replace(card, can_sleep=can_sleep)
+
+
+def own_card() -> int:
+    """Of several processes each takes the card of its number; alone, the first that it sees."""
+    import torch
+
+    torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    return int(torch.cuda.current_device())
+
+
+def _capability() -> tuple[int, int]:
+    import torch
+
+    found: tuple[int, int] = torch.cuda.get_device_capability()
+    return found
+
+
 def choose_hardware(load: Load, wanted: str) -> Hardware:
     """What the memory plan chose, where torch really has it; torch counts emulated bf16, too."""
     import torch
 
     nf4: Literal["none", "nf4"] = "nf4" if load.quantization == "nf4" else "none"
     if wanted in ("auto", "cuda") and torch.cuda.is_available():
-        return Hardware("cuda", _precision(load.precision, torch.cuda.get_device_capability()), nf4)
+        return Hardware("cuda", _precision(load.precision, _capability()), nf4)
     if wanted == "auto" and torch.backends.mps.is_available():
         return Hardware("mps", "fp32")
     return Hardware("cpu", "fp32", nf4)
@@ -79,7 +111,7 @@ def load_model(base: Base, hardware: Hardware) -> Any:
         )
     # Under FSDP accelerate deals out the parts itself.
     if hardware.device == "cuda" and os.environ.get("ACCELERATE_USE_FSDP") != "true":
-        options["device_map"] = {"": torch.cuda.current_device()}
+        options["device_map"] = {"": own_card()}
     return AutoModelForCausalLM.from_pretrained(base.path, **options)
 
 

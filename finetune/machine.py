@@ -88,11 +88,16 @@ def _ask_driver(query: str, *options: str) -> str | None:
 def read_card(text: str) -> Machine:
     """From one line of nvidia-smi: total and free MiB, compute capability."""
     total, free, capability = (part.strip() for part in text.strip().splitlines()[0].split(","))
-    used = (int(total) - int(free)) * MIB
+    return describe_card(int(total) * MIB, int(free) * MIB, int(capability.split(".")[0]))
+
+
+def describe_card(total: int, free: int, major_capability: int) -> Machine:
+    """A card by its bytes and the first number of its compute capability."""
+    used = total - free
     return Machine(
         device="cuda",
-        total=int(total) * MIB,
-        free=int(free) * MIB,
+        total=total,
+        free=free,
         server=used if used > _NO_SERVER else 0,
-        has_bf16=float(capability) >= 8.0,
+        has_bf16=major_capability >= 8,
     )

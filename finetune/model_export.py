@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 from chatbot.base_models import prepare, resolve
 from feedback_store.store import Store
 from finetune.adapter_folder import ADAPTER_FILES, verify_adapter
-from finetune.merge import MergeReport, merge_in_own_process, require_converter
+from finetune.merge import merge_in_own_process, require_converter
 from finetune.model_card import write_card
 from finetune.registry import get_version, locate_version
 
@@ -71,22 +71,22 @@ def export_version(
             require_converter()
         base = prepare(resolve(adapter.base_model), store.data_dir / "models")
         report = merge_in_own_process(Path(base.path_or_hub_id), folder, target, gguf=gguf)
+        done = Exported(version, str(target), True, report.gguf, report.largest_difference)
     else:
-        report = _copy_adapter(folder, target)
+        _copy_adapter(folder, target)
+        done = Exported(version, str(target), False)
     card = write_card(manifest, is_merged=is_merged)
     (target / CARD_FILE).write_text(card, encoding="utf-8")
-    difference = report.largest_difference if is_merged else None
-    return Exported(version, str(target), is_merged, report.gguf, difference)
+    return done
 
 
-def _copy_adapter(folder: Path, target: Path) -> MergeReport:
+def _copy_adapter(folder: Path, target: Path) -> None:
     building = target.with_name(f".{target.name}.new")
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir(parents=True)
     for name in ADAPTER_FILES:
         shutil.copyfile(folder / name, building / name)
     building.rename(target)
-    return MergeReport(str(target), 0.0, 0.0, "")
 
 
 def push_to_hub(folder: Path, repo_id: str, *, is_public: bool, connect: Callable[[], Hub]) -> str:

@@ -15,11 +15,11 @@ from finetune.base_loading import (
     choose_hardware,
     describe_tokenizer,
     find_device,
+    find_training_machine,
     load_tokenizer,
 )
 from finetune.card_lending import NEEDS_CARD, wait_for_card
 from finetune.job import TrainingJob
-from finetune.machine import find_machine
 from finetune.memory import Machine, MemoryPlan, ModelShape, Rows, plan_memory, read_shape
 from finetune.preflight import check_all, check_tokenizer
 from finetune.recipe import Recipe, explain_recipe
@@ -125,7 +125,7 @@ def _plan_memory(demand: Demand, run_dir: Path, report: RunReport) -> MemoryPlan
     really free then.
     """
     device = find_device(demand.job.device)
-    plan = demand.plan(find_machine(device, can_sleep=demand.job.can_server_sleep))
+    plan = demand.plan(find_training_machine(device, can_sleep=demand.job.can_server_sleep))
     if plan.choice != "server_asleep":
         return plan
     report.event(NEEDS_CARD, plan.message)
@@ -134,5 +134,5 @@ def _plan_memory(demand: Demand, run_dir: Path, report: RunReport) -> MemoryPlan
             "The training needs all of the card, but the model server did not go to sleep. "
             "Start the retrain again, or stop the server meanwhile."
         )
-    asleep = demand.plan(replace(find_machine(device), server=0))
+    asleep = demand.plan(replace(find_training_machine(device), server=0))
     return replace(asleep, choice="server_asleep", message=plan.message)
