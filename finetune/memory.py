@@ -228,6 +228,7 @@ class Rows:
 
     longest: int
     longest_answer: int
+    least_at_once: int = 1  # texts without which a step cannot be computed
 
 
 def plan_memory(
@@ -256,17 +257,21 @@ def plan_memory(
 def _candidates(recipe: Recipe, rows: Rows, machine: Machine) -> Iterator[tuple[Choice, Load]]:
     most = _CPU_ROWS if machine.device == "cpu" else _GPU_ROWS
     wanted = recipe.per_device_train_batch_size or min(most, recipe.effective_batch_size or most)
+    least = rows.least_at_once
     first = Load(
         precision=_precision(recipe, machine),
         quantization="nf4" if recipe.quantization == "nf4" else "none",
-        rows_at_once=wanted,
+        rows_at_once=max(wanted, least),
         row_length=rows.longest,
         answer_length=rows.longest_answer,
         gradient_checkpointing=recipe.gradient_checkpointing == "on",
         device=machine.device,
     )
     yield "fits", first
-    smaller = list(_smaller(first, may_recompute=recipe.gradient_checkpointing == "auto"))
+    may_recompute = recipe.gradient_checkpointing == "auto"
+    smaller = [
+        item for item in _smaller(first, may_recompute=may_recompute) if item.rows_at_once >= least
+    ]
     yield from (("smaller_batch", load) for load in smaller)
     if recipe.quantization == "auto" and machine.device == "cuda":
         yield from (("four_bit", replace(load, quantization="nf4")) for load in (first, *smaller))

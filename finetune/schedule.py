@@ -24,12 +24,13 @@ class Schedule:
     epochs: float
     learning_rate: float
 
-    def halved(self) -> Schedule | None:
-        """Half the rows at once, twice the accumulation; None when one row is the least."""
+    def halved(self, least: int = 1) -> Schedule | None:
+        """Half the rows at once, twice the accumulation; None where that is below the least."""
         micro = self.per_device_train_batch_size
-        if micro == 1:
+        sizes = (size for size in range(micro // 2, least - 1, -1) if micro % size == 0)
+        smaller = next(sizes, None)
+        if smaller is None:
             return None
-        smaller = next(size for size in range(micro // 2, 0, -1) if micro % size == 0)
         factor = micro // smaller
         return replace(
             self,

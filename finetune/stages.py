@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from datasets import Dataset
 
-from finetune.job import CHECKPOINTS_DIR, PREFERENCES_DIR, PREFERENCES_FILE, SFT_DIR
+from finetune.job import CHECKPOINTS_DIR, PREFERENCES_DIR, SFT_DIR
+from finetune.memory import Rows
+from finetune.preference_rows import LEAST_AT_ONCE, SEQUENCES
 from finetune.preflight import check_all, check_answers
 from finetune.recipe import preference_rate
 from finetune.schedule import Schedule, plan_schedule
 from finetune.trainer import Material
 from finetune.training_callback import Span
-from finetune.training_rows import RowError, TrainingRow
+from finetune.training_rows import TrainingRow
 from finetune.training_setup import Setup
 from finetune.training_stage import StagePlan
 
 _PREFERENCE_EPOCHS: Final = 2.0
 _PREFERENCE_BATCH: Final = 16
 _PREFERENCE_STEPS: Final = 20  # a pass at least, where the rows suffice for it
-_LEAST_AT_ONCE: Final = 4  # KTO compares each answer with others of its batch
+_SMALLEST_BATCH: Final = 4
 
 
 def plan_sft(setup: Setup, preferences: StagePlan | None, report_to: str) -> StagePlan:
@@ -34,6 +36,7 @@ def plan_sft(setup: Setup, preferences: StagePlan | None, report_to: str) -> Sta
     return StagePlan(
         material=Material("sft", to_dataset(setup.train.rows, kwargs), validation),
         schedule=setup.schedule,
+        longest=Rows(max(setup.train.lengths), max(setup.train.answer_lengths)),
         checkpoints_dir=setup.run_dir / CHECKPOINTS_DIR,
         span=Span(0, preferences.span.total if preferences else steps),
         report_to=report_to,
@@ -57,18 +60,17 @@ def to_dataset(rows: Sequence[TrainingRow], template_kwargs: dict[str, Any]) -> 
 
 def plan_preferences(setup: Setup, start_adapter: Path | None, report_to: str) -> StagePlan:
     """Learn from thumbs or pairs, starting from the adapter of the imitation."""
-    rows = _read_preferences(setup)
-    train = [row for row in rows if row["split"] == "train"]
-    held = [row for row in rows if row["split"] == "validation"]
-    better = [text for row in train if (text := _better_answer(row)) is not None]
+    rows = setup.preferences
+    assert rows is not None
+    better = [text for row in rows.train if (text := _better_answer(row)) is not None]
     check_all(check_answers(better, setup.job.answer_format), figures={})
-    schedule = _preference_schedule(setup, len(train))
+    schedule = _preference_schedule(setup, len(rows.train))
     before = 0 if start_adapter else setup.schedule.total_steps
+    held = Dataset.from_list(list(rows.validation)) if rows.validation else None
     return StagePlan(
-        material=Material(
-            setup.recipe.kind, _drop_split(train), _drop_split(held) if held else None
-        ),
+        material=Material(setup.recipe.kind, Dataset.from_list(list(rows.train)), held),
         schedule=schedule,
+        longest=Rows(rows.longest, rows.longest_answer),
         checkpoints_dir=setup.run_dir / CHECKPOINTS_DIR / PREFERENCES_DIR,
         span=Span(before, before + schedule.total_steps),
         start_adapter=start_adapter or setup.run_dir / SFT_DIR,
@@ -76,42 +78,31 @@ def plan_preferences(setup: Setup, start_adapter: Path | None, report_to: str) -
     )
 
 
-def _read_preferences(setup: Setup) -> list[dict[str, Any]]:
-    path = setup.run_dir / PREFERENCES_FILE
-    if not path.is_file():
-        raise RowError("no_preferences", f"{path} is missing. Start the run again.")
-    text = path.read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.split("\n") if line.strip()]
-
-
-def _better_answer(row: dict[str, Any]) -> str | None:
+def _better_answer(row: Mapping[str, Any]) -> str | None:
     """The answer of a row that is to become more likely."""
     if "chosen" in row:
         return str(row["chosen"][0]["content"])
     return str(row["completion"][0]["content"]) if row["label"] else None
 
 
-def _drop_split(rows: Sequence[dict[str, Any]]) -> Dataset:
-    return Dataset.from_list([{k: v for k, v in row.items() if k != "split"} for row in rows])
-
-
 def _preference_schedule(setup: Setup, num_rows: int) -> Schedule:
-    """Two short passes at a fraction of the rate, half the rows at once: each counts twice. Few
-    rows go in small batches, or there would be a single step, all of it warm-up.
+    """Two short passes at a fraction of the rate, as many texts at once as the memory plan has.
+    Few rows go in small batches, or there would be a single step, all of it warm-up.
     """
-    wanted = num_rows // _PREFERENCE_STEPS // _LEAST_AT_ONCE * _LEAST_AT_ONCE
-    batch = max(_LEAST_AT_ONCE, min(_PREFERENCE_BATCH, wanted))
+    kind, processes = setup.recipe.kind, int(os.environ.get("WORLD_SIZE", "1"))
+    smallest = _SMALLEST_BATCH * processes
+    wanted = num_rows // _PREFERENCE_STEPS // smallest * smallest
     recipe = replace(
         setup.recipe,
         num_train_epochs=_PREFERENCE_EPOCHS,
-        effective_batch_size=batch,
+        effective_batch_size=max(smallest, min(_PREFERENCE_BATCH, wanted)),
         per_device_train_batch_size=None,
         min_steps=0,
         max_steps=0,
         eval_steps=None,
     )
-    at_once = max(_LEAST_AT_ONCE, setup.schedule.per_device_train_batch_size // 2)
-    schedule = plan_schedule(recipe, num_rows, at_once)
+    at_once = max(LEAST_AT_ONCE[kind], setup.memory.load.rows_at_once // SEQUENCES[kind])
+    schedule = plan_schedule(recipe, num_rows, at_once, processes)
     rate = setup.recipe.preference_learning_rate
-    rate = rate or preference_rate(setup.recipe.kind, setup.shape.num_parameters)
+    rate = rate or preference_rate(kind, setup.shape.num_parameters)
     return replace(schedule, learning_rate=rate)

@@ -78,7 +78,8 @@ def _shared_settings(course: Course, material: Material) -> dict[str, Any]:
         "output_dir": str(course.checkpoints_dir),
         "max_steps": schedule.total_steps,
         "per_device_train_batch_size": schedule.per_device_train_batch_size,
-        "per_device_eval_batch_size": max(4, schedule.per_device_train_batch_size),
+        # Without gradients two rows take less than one with them.
+        "per_device_eval_batch_size": max(2, schedule.per_device_train_batch_size),
         "gradient_accumulation_steps": schedule.gradient_accumulation_steps,
         "learning_rate": schedule.learning_rate,
         "lr_scheduler_type": recipe.lr_scheduler_type,

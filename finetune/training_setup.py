@@ -21,6 +21,12 @@ from finetune.base_loading import (
 from finetune.card_lending import NEEDS_CARD, wait_for_card
 from finetune.job import TrainingJob
 from finetune.memory import Machine, MemoryPlan, ModelShape, Rows, plan_memory, read_shape
+from finetune.preference_rows import (
+    LEAST_AT_ONCE,
+    SEQUENCES,
+    PreferenceRows,
+    read_preferences,
+)
 from finetune.preflight import check_all, check_tokenizer
 from finetune.recipe import Recipe, explain_recipe
 from finetune.run_report import RunReport
@@ -54,6 +60,7 @@ class Setup:
     tokenizer: Any
     train: FittingRows
     validation: FittingRows
+    preferences: PreferenceRows | None = None  # for the stage after the imitation
 
     @property
     def template_kwargs(self) -> dict[str, Any]:
@@ -79,7 +86,8 @@ def prepare(
     recipe, reasons = explain_recipe(job.recipe, len(kept.rows), shape.num_parameters)
     for reason in reasons:
         report.event("reason", reason.message, code=reason.code, **reason.values)
-    plan = _plan_memory(Demand(job, shape, recipe, kept), run_dir, report)
+    preferences = _read_preferences(job, run_dir, tokenizer, report)
+    plan = _plan_memory(Demand(job, shape, recipe, kept, preferences), run_dir, report)
     report.event("memory", plan.message, **plan.to_dict())
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     return Setup(
@@ -93,7 +101,22 @@ def prepare(
         tokenizer=tokenizer,
         train=kept,
         validation=fitting["validation"],
+        preferences=preferences,
     )
+
+
+def _read_preferences(
+    job: TrainingJob, run_dir: Path, tokenizer: Any, report: RunReport
+) -> PreferenceRows | None:
+    if job.recipe.kind == "sft":
+        return None
+    length = job.recipe.max_length
+    found = read_preferences(run_dir, tokenizer, length, job.base.chat_template_kwargs)
+    if found.num_left_out:
+        left = found.num_left_out
+        message = f"{left} preferences are longer than {length} tokens and are left out."
+        report.event("reason", message, code="preferences_left_out", left=left, most=length)
+    return found
 
 
 def correction_for(job: TrainingJob, device: str) -> float:
@@ -109,15 +132,27 @@ class Demand:
     shape: ModelShape
     recipe: Recipe
     rows: FittingRows
+    preferences: PreferenceRows | None = None
 
     def plan(self, machine: Machine) -> MemoryPlan:
         """How it fits there; raises NotEnoughMemory when it does not."""
-        lengths = Rows(max(self.rows.lengths), max(self.rows.answer_lengths))
         correction = correction_for(self.job, machine.device)
-        plan = plan_memory(self.shape, self.recipe, lengths, machine, correction)
+        plan = plan_memory(self.shape, self.recipe, self.find_rows(), machine, correction)
         if plan.choice == "refused":
             raise NotEnoughMemory(plan.message)
         return plan
+
+    def find_rows(self) -> Rows:
+        """The longest of both stages: one plan is for the whole run."""
+        rows = Rows(max(self.rows.lengths), max(self.rows.answer_lengths))
+        if self.preferences is None:
+            return rows
+        kind = self.recipe.kind
+        return Rows(
+            longest=max(rows.longest, self.preferences.longest),
+            longest_answer=max(rows.longest_answer, self.preferences.longest_answer),
+            least_at_once=LEAST_AT_ONCE[kind] * SEQUENCES[kind],
+        )
 
 
 def _plan_memory(demand: Demand, run_dir: Path, report: RunReport) -> MemoryPlan:

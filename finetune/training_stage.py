@@ -16,7 +16,8 @@ from finetune.acceleration import Acceleration, choose_acceleration
 from finetune.adapter_checks import check_served_class
 from finetune.base_loading import Hardware, find_stop_ids, load_model
 from finetune.checkpoints import clear_broken, find_checkpoint
-from finetune.memory import estimate_memory
+from finetune.memory import Rows, estimate_memory
+from finetune.preference_rows import LEAST_AT_ONCE, SEQUENCES
 from finetune.preflight import PreflightReport
 from finetune.preflight_facts import inspect, inspect_preferences
 from finetune.run_report import RunReport
@@ -44,6 +45,7 @@ class StagePlan:
 
     material: Material
     schedule: Schedule
+    longest: Rows
     checkpoints_dir: Path
     span: Span
     start_adapter: Path | None = None
@@ -96,7 +98,12 @@ def _attempt(setup: Setup, plan: StagePlan, report: RunReport) -> StageResult | 
 
 def _describe_memory(setup: Setup, plan: StagePlan, num_shortages: int) -> dict[str, Any]:
     """The plan for what was tried last, and what that took: the next run plans by it."""
-    load = replace(setup.memory.load, rows_at_once=plan.schedule.per_device_train_batch_size)
+    load = replace(
+        setup.memory.load,
+        rows_at_once=plan.schedule.per_device_train_batch_size * SEQUENCES[plan.material.kind],
+        row_length=plan.longest.longest,
+        answer_length=plan.longest.longest_answer,
+    )
     correction = correction_for(setup.job, load.device)
     estimate = estimate_memory(setup.shape, setup.recipe, load).scaled(correction)
     return {
@@ -128,10 +135,11 @@ def _shrink(setup: Setup, plan: StagePlan, memory: dict[str, Any]) -> StagePlan:
             "Resume the run: it goes on with fewer rows at once.",
             memory,
         )
-    smaller = plan.schedule.halved()
+    least = LEAST_AT_ONCE[plan.material.kind]
+    smaller = plan.schedule.halved(least)
     if smaller is None:
         raise NotEnoughMemory(
-            f"Memory ran out with one row at once. {setup.memory.message} "
+            f"Memory ran out with as few rows at once as work ({least}). {setup.memory.message} "
             "Free memory and resume the run, or start one with a lower max_length or r, or with a "
             "smaller base model.",
             memory,

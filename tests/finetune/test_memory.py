@@ -150,3 +150,13 @@ def test_fewer_target_modules_train_fewer_parameters() -> None:
     few = replace(Recipe(), r=8, target_modules=("q_proj", "v_proj"))
     assert count_trainable(MISTRAL, few) == 8 * 32 * ((4096 + 4096) + (4096 + 1024))
     assert count_trainable(MISTRAL, replace(Recipe(), r=8)) > count_trainable(MISTRAL, few)
+
+
+@pytest.mark.parametrize("gib", [8, 10, 14, 18, 24, 80])
+def test_pairs_are_planned_for_two_texts_at_once_or_refused(gib: int) -> None:
+    """A worse answer goes through the model beside the better one, also where memory is short."""
+    plan = plan_memory(MISTRAL, RECIPE, replace(ROWS, least_at_once=2), card(gib))
+    assert plan.load.rows_at_once >= 2
+    assert plan.choice == "refused" or plan.needed <= plan.available
+    one = plan_memory(MISTRAL, replace(RECIPE, per_device_train_batch_size=1), ROWS, card(gib))
+    assert one.load.rows_at_once == 1

@@ -43,6 +43,17 @@ def test_halving_keeps_the_effective_batch() -> None:
     assert seen == [(8, 1), (4, 2), (2, 4), (1, 8)]
 
 
+@pytest.mark.parametrize(("at_once", "expected"), [(8, 4), (4, 2), (2, None), (3, None), (1, None)])
+def test_halving_stops_where_a_step_can_be_computed_no_more(
+    at_once: int, expected: int | None
+) -> None:
+    """KTO compares each answer with another one of its batch."""
+    recipe = adapt_recipe(load_recipe(), 200)
+    schedule = replace(plan_schedule(recipe, 200, 8), per_device_train_batch_size=at_once)
+    smaller = schedule.halved(least=2)
+    assert (smaller.per_device_train_batch_size if smaller else None) == expected
+
+
 @pytest.mark.parametrize("num_rows", [20, 200, 2_000, 20_000, 200_000])
 def test_evaluations_are_neither_rare_nor_many(num_rows: int) -> None:
     schedule = plan_schedule(adapt_recipe(load_recipe(), num_rows), num_rows, 8)

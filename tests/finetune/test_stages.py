@@ -9,10 +9,17 @@ from pathlib import Path
 import pytest
 
 from finetune.adapter_checks import check_adapter
-from finetune.job import ADAPTER_DIR, EVENTS_FILE, METRICS_FILE, SFT_DIR
+from finetune.job import ADAPTER_DIR, EVENTS_FILE, METRICS_FILE, PREFERENCES_FILE, SFT_DIR
 from finetune.run_files import read_json, read_lines
 from finetune.run_process import make_environment
-from tests.finetune.training_jobs import SHORT, make_job, run, write_pairs, write_thumbs
+from tests.finetune.training_jobs import (
+    SHORT,
+    make_answer,
+    make_job,
+    run,
+    write_pairs,
+    write_thumbs,
+)
 
 pytestmark = [
     pytest.mark.slow,
@@ -40,11 +47,24 @@ def test_pairs_are_learnt_on_top_of_imitation(llama: Path, tmp_path: Path) -> No
 
 
 def test_thumbs_are_learnt_on_top_of_imitation(llama: Path, tmp_path: Path) -> None:
-    run_dir = make_job(tmp_path, llama, replace(SHORT, kind="kto"))
+    recipe = replace(SHORT, kind="kto", per_device_train_batch_size=1)
+    run_dir = make_job(tmp_path, llama, recipe)
     write_thumbs(run_dir)
+    path = run_dir / PREFERENCES_FILE
+    *_, last = path.read_text().splitlines()
+    row = json.loads(last)
+    row["completion"][0]["content"] = make_answer(7).replace("7", "칠" * 900)
+    with path.open("a") as file:
+        file.write(json.dumps(row, ensure_ascii=False) + "\n")
     result = run(run_dir)
     assert result["sft"]["steps"] == 6
     assert result["steps"] >= 1
+    # One at a time by imitation, but of two answers one is needed to compare the other with.
+    assert result["sft"]["schedule"]["per_device_train_batch_size"] == 1
+    assert result["schedule"]["per_device_train_batch_size"] == 2
+    assert result["memory"]["load"]["rows_at_once"] == 2
+    reasons = [line for line in read_lines(run_dir / EVENTS_FILE) if line["kind"] == "reason"]
+    assert [line["left"] for line in reasons if line["code"] == "preferences_left_out"] == [1]
     assert check_adapter(run_dir / ADAPTER_DIR, llama, 64).r == 4
     kinds = [line["kind"] for line in read_lines(run_dir / EVENTS_FILE)]
     assert kinds.count("preflight") == 2
