@@ -9,7 +9,7 @@ from typing import Final
 
 from chatbot.prompts import Message, assistant_message
 from chatbot.recommendation import RecommendationError, canonical, from_dict
-from feedback_store.records import Turn
+from feedback_store.records import Exchange
 
 _TOKENS_PER_MESSAGE: Final = 8  # role and separators of the chat template, generously
 _NUM_LEARNED: Final = 20  # prompts
@@ -73,34 +73,29 @@ def fit_messages(
     return [system, *(message for turn in reversed(kept) for message in turn), new_user_message]
 
 
-def find_root(turn: Turn, turns: Sequence[Turn]) -> Turn:
-    """The first answer to the question of this turn, which may be a retry of a retry."""
-    by_id = {other.turn_id: other for other in turns}
-    while turn.retry_of in by_id:
-        turn = by_id[turn.retry_of]
-    return turn
-
-
-def past_turns(turns: Sequence[Turn], before: Turn | None = None) -> list[list[Message]]:
+def past_turns(exchanges: Sequence[Exchange]) -> list[list[Message]]:
     """User and assistant message of every question that got a whole answer, in order.
 
-    Of several answers to one question only the last counts. `before` leaves out that turn's
-    question and all after it, as a retry of it must.
+    Of several answers to one question only the last counts.
     """
-    answers: dict[int, Turn] = {}
-    for turn in turns:
-        root = find_root(turn, turns)
-        if before and root.position >= before.position:
-            continue
-        if turn.status == "ok" and turn.recommendation and turn.messages:
-            answers[root.turn_id] = turn
-    return [pair for turn in answers.values() if (pair := _to_messages(turn))]
+    first_tries: dict[int, int] = {}
+    answers: dict[int, Exchange] = {}
+    for exchange in exchanges:
+        first = exchange.turn_id
+        if exchange.retry_of is not None:
+            if exchange.retry_of not in first_tries:
+                continue  # its question lies further back
+            first = first_tries[exchange.retry_of]
+        first_tries[exchange.turn_id] = first
+        if exchange.status == "ok" and exchange.recommendation and exchange.question:
+            answers[first] = exchange
+    return [pair for answered in answers.values() if (pair := _to_messages(answered))]
 
 
-def _to_messages(turn: Turn) -> list[Message]:
+def _to_messages(exchange: Exchange) -> list[Message]:
     try:
-        answer = canonical(from_dict(turn.recommendation))
+        answer = canonical(from_dict(exchange.recommendation))
     except RecommendationError:  # stored under older rules
         return []
-    question: Message = {"role": "user", "content": turn.messages[-1]["content"]}
+    question: Message = {"role": "user", "content": str(exchange.question)}
     return [question, assistant_message(answer)]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
-from chatbot.conversation import find_root, past_turns
+from chatbot.conversation import past_turns
 from chatbot.errors import ChatError, NotYours
 from chatbot.prompts import Message, base_info_message, free_text_message
 from chatbot.talk import follow_talk
@@ -20,6 +20,7 @@ from feedback_store.records import Conversation, Turn
 from feedback_store.store import Store
 
 _TITLE_LENGTH: Final = 60
+_MAX_HISTORY: Final = 40  # earlier turns that go along at most
 # The adapter of a turn, by its request and its conversation; "" is the base model.
 Choose = Callable[[TurnRequest, str], str]
 
@@ -44,7 +45,6 @@ def make_plan(store: Store, request: TurnRequest, choose: Choose) -> Plan:
     if request.retry_of is not None:
         return _plan_retry(store, request, request.retry_of, choose)
     known = _find_conversation(store, request)
-    turns = store.list_turns(known.conversation_id) if known else []
     info = _understand(request, known)
     conversation = known or _new_conversation(request, info)
     return Plan(
@@ -54,7 +54,7 @@ def make_plan(store: Store, request: TurnRequest, choose: Choose) -> Plan:
         base_info=info,
         user_text=request.text or _summarise(info, request.lang),
         question=_to_question(request, info),
-        history=past_turns(turns),
+        history=_read_history(store, known.conversation_id) if known else (),
         adapter=choose(request, conversation.conversation_id),
     )
 
@@ -62,7 +62,6 @@ def make_plan(store: Store, request: TurnRequest, choose: Choose) -> Plan:
 def _plan_retry(store: Store, request: TurnRequest, turn_id: int, choose: Choose) -> Plan:
     """The same question at the same place of the talk, asked anew."""
     turn, conversation = get_own_turn(store, turn_id, request.person_id)
-    turns = store.list_turns(conversation.conversation_id)
     return Plan(
         request=replace(request, mode=turn.mode, lang=conversation.lang),
         conversation=conversation,
@@ -70,9 +69,18 @@ def _plan_retry(store: Store, request: TurnRequest, turn_id: int, choose: Choose
         base_info=BaseInfo(turn.location, turn.work_type, turn.category),
         user_text=turn.user_text,
         question={"role": "user", "content": turn.messages[-1]["content"]},
-        history=past_turns(turns, before=find_root(turn, turns)),
+        history=_read_history(store, conversation.conversation_id, before_turn=turn_id),
         adapter=choose(request, conversation.conversation_id),
         retry_of=turn_id,
+    )
+
+
+def _read_history(
+    store: Store, conversation_id: str, before_turn: int | None = None
+) -> list[list[Message]]:
+    """What may go along; on the event loop, so no more of a long talk than could ever fit."""
+    return past_turns(
+        store.list_exchanges(conversation_id, limit=_MAX_HISTORY, before_turn=before_turn)
     )
 
 
@@ -86,7 +94,10 @@ def get_own_turn(store: Store, turn_id: int, person_id: str) -> tuple[Turn, Conv
 
 def get_own_conversation(store: Store, conversation_id: str, person_id: str) -> Conversation:
     """The conversation; raises ChatError if it is gone or somebody else's."""
-    conversation = store.get_conversation(conversation_id)
+    return _check_own(store.get_conversation(conversation_id), person_id)
+
+
+def _check_own(conversation: Conversation | None, person_id: str) -> Conversation:
     if conversation is None:
         raise ChatError("not_found", "This conversation no longer exists. Start a new one.")
     if conversation.person_id != person_id:
@@ -98,10 +109,11 @@ def _find_conversation(store: Store, request: TurnRequest) -> Conversation | Non
     """The conversation to go on with; None begins a new one."""
     if request.conversation_id is None:
         return None
+    conversation = store.get_conversation(request.conversation_id)
     # The ids of the API are derived from its sessions: the first message begins the conversation.
-    if request.origin == "api" and store.get_conversation(request.conversation_id) is None:
+    if request.origin == "api" and conversation is None:
         return None
-    return get_own_conversation(store, request.conversation_id, request.person_id)
+    return _check_own(conversation, request.person_id)
 
 
 def _understand(request: TurnRequest, conversation: Conversation | None) -> BaseInfo:

@@ -97,6 +97,17 @@ class Turn(NewTurn):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Exchange:
+    """Of a turn only what a later prompt needs: the question as it was sent, and the answer."""
+
+    turn_id: int
+    retry_of: int | None
+    status: TurnStatus
+    question: str | None
+    recommendation: dict[str, Any] | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class NewFeedback:
     """What a person thought of one answer; correction is a better answer as plain JSON."""
 

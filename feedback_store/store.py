@@ -46,6 +46,7 @@ from feedback_store.records import (
     ExampleFilter,
     ExampleSort,
     ExampleState,
+    Exchange,
     Feedback,
     Lineage,
     NewExample,
@@ -180,6 +181,14 @@ class Store:
     def list_turns(self, conversation_id: str) -> list[Turn]:
         """The turns of a conversation, in order."""
         return self._db.read(turns.list_turns, conversation_id)
+
+    def list_exchanges(
+        self, conversation_id: str, *, limit: int, before_turn: int | None = None
+    ) -> list[Exchange]:
+        """What was last asked and answered, in order, without the rest of the turns; before_turn
+        leaves out the question of that turn and all after it.
+        """
+        return self._db.read(turns.list_exchanges, conversation_id, limit, before_turn)
 
     def set_feedback(self, new: NewFeedback) -> Feedback:
         """The person's feedback on a turn; an earlier one is kept, no longer current."""

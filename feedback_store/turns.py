@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from feedback_store.conversations import (
@@ -10,7 +11,7 @@ from feedback_store.conversations import (
     update_conversation,
 )
 from feedback_store.errors import NotFound
-from feedback_store.records import Conversation, Turn
+from feedback_store.records import Conversation, Exchange, Turn
 from feedback_store.rows import from_row, get, insert, now
 from feedback_store.sqlite import Connection, fetch_all, fetch_one
 from feedback_store.turn_search import unindex_turn
@@ -68,6 +69,40 @@ def list_turns(connection: Connection, conversation_id: str) -> list[Turn]:
         (conversation_id,),
     )
     return [from_row(Turn, row) for row in rows]
+
+
+_EXCHANGES = """
+WITH RECURSIVE asked(turn_id) AS (
+    SELECT * FROM (SELECT turn_id FROM turns WHERE conversation_id = :conversation_id
+        AND position < :before ORDER BY position DESC LIMIT :limit)
+    UNION SELECT t.turn_id FROM turns AS t JOIN asked ON t.retry_of = asked.turn_id
+)
+SELECT turn_id, retry_of, status, recommendation,
+    json_extract(messages, '$[#-1].content') AS question
+FROM asked JOIN turns USING (turn_id) ORDER BY position
+"""
+_FIRST_TRY = """
+WITH RECURSIVE tried(turn_id, retry_of, position) AS (
+    SELECT turn_id, retry_of, position FROM turns WHERE turn_id = ?
+    UNION SELECT t.turn_id, t.retry_of, t.position
+        FROM turns AS t JOIN tried ON t.turn_id = tried.retry_of
+)
+SELECT min(position) AS position FROM tried
+"""
+
+
+def list_exchanges(
+    connection: Connection, conversation_id: str, limit: int, before_turn: int | None
+) -> list[Exchange]:
+    """The last ones of the conversation in order, with later tries of the same questions; or the
+    last ones before the question of a turn, which may be a retry of a retry.
+    """
+    before: float | None = math.inf
+    if before_turn is not None:
+        first = fetch_one(connection, _FIRST_TRY, (before_turn,))
+        before = first["position"] if first else None
+    asked = {"conversation_id": conversation_id, "before": before, "limit": limit}
+    return [from_row(Exchange, row) for row in fetch_all(connection, _EXCHANGES, asked)]
 
 
 def forget_turn(connection: Connection, turn_id: int) -> bool:

@@ -11,13 +11,12 @@ from chatbot.conversation import (
     TokenGauge,
     count_message_tokens,
     estimate_tokens,
-    find_root,
     fit_messages,
     past_turns,
 )
 from chatbot.prompts import Message
 from chatbot.recommendation import canonical, from_dict
-from feedback_store.records import Turn
+from feedback_store.records import Exchange
 from tests.scripted_engine import ANSWER
 
 SYSTEM: Message = {"role": "system", "content": "s" * 10}
@@ -31,25 +30,15 @@ def pair(number: int, size: int = 10) -> list[Message]:
     ]
 
 
-def make_turn(turn_id: int, **changes: Any) -> Turn:
-    turn = Turn(
+def make_exchange(turn_id: int, **changes: Any) -> Exchange:
+    exchange = Exchange(
         turn_id=turn_id,
-        position=turn_id,
-        created_at="2026-01-01T00:00:00.000Z",
-        conversation_id="c",
-        mode="free_text",
-        user_text=f"q{turn_id}",
-        location="city",
-        work_type="office",
-        category="VEGAN",
-        messages=({"role": "system", "content": "s"}, {"role": "user", "content": f"q{turn_id}"}),
-        raw_text="",
-        recommendation={**ANSWER, "recommend": f"a{turn_id}"},
+        retry_of=None,
         status="ok",
-        base_model="b",
-        prompt_hash="h",
+        question=f"q{turn_id}",
+        recommendation={**ANSWER, "recommend": f"a{turn_id}"},
     )
-    return replace(turn, **changes)
+    return replace(exchange, **changes)
 
 
 def fit(turns: list[list[Message]], window: int) -> list[Message]:
@@ -102,7 +91,7 @@ def test_the_gauge_learns_from_what_the_engine_counts() -> None:
 
 
 def test_past_turns_hold_the_question_as_sent_and_the_canonical_answer() -> None:
-    [turn] = past_turns([make_turn(1)])
+    [turn] = past_turns([make_exchange(1)])
     answer = canonical(from_dict({**ANSWER, "recommend": "a1"}))
     assert turn == [
         {"role": "user", "content": "q1"},
@@ -110,31 +99,29 @@ def test_past_turns_hold_the_question_as_sent_and_the_canonical_answer() -> None
     ]
 
 
-def questions(turns: list[Turn], before: Turn | None = None) -> list[str]:
-    return [messages[0]["content"] for messages in past_turns(turns, before)]
+def questions(exchanges: list[Exchange]) -> list[str]:
+    return [messages[0]["content"] for messages in past_turns(exchanges)]
 
 
 def test_only_whole_answers_go_along() -> None:
-    turns = [
-        make_turn(1, status="truncated", recommendation=None),
-        make_turn(2, status="stopped", recommendation=None),
-        make_turn(3),
-        make_turn(4, status="failed", recommendation=None),
-        make_turn(5, recommendation={"recommend": "too little"}),
+    exchanges = [
+        make_exchange(1, status="truncated", recommendation=None),
+        make_exchange(2, status="stopped", recommendation=None),
+        make_exchange(3),
+        make_exchange(4, status="failed", recommendation=None),
+        make_exchange(5, recommendation={"recommend": "too little"}),
+        make_exchange(6, question=None),
     ]
-    assert questions(turns) == ["q3"]
+    assert questions(exchanges) == ["q3"]
 
 
 def test_of_several_answers_to_one_question_the_last_counts() -> None:
-    first, other = make_turn(1), make_turn(2)
-    retry = make_turn(3, retry_of=1, user_text="q1", messages=first.messages)
-    again = make_turn(4, retry_of=3, user_text="q1", messages=first.messages)
-    turns = [first, other, retry, again]
-    assert find_root(again, turns) == first
-    assert questions(turns) == ["q1", "q2"]
-    assert '"a4"' in past_turns(turns)[0][1]["content"]
+    retry = make_exchange(3, retry_of=1, question="q1")
+    again = make_exchange(4, retry_of=3, question="q1")
+    exchanges = [make_exchange(1), make_exchange(2), retry, again]
+    assert questions(exchanges) == ["q1", "q2"]
+    assert '"a4"' in past_turns(exchanges)[0][1]["content"]
 
 
-def test_a_retry_sees_only_what_came_before_its_question() -> None:
-    turns = [make_turn(1), make_turn(2), make_turn(3)]
-    assert questions(turns, before=turns[1]) == ["q1"]
+def test_another_try_of_a_question_that_lies_further_back_does_not_go_along() -> None:
+    assert questions([make_exchange(7, retry_of=2), make_exchange(8)]) == ["q8"]

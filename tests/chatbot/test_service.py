@@ -3,8 +3,9 @@
 import asyncio
 import json
 import threading
+import time
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from chatbot.engines.base import AdapterRef, EngineError, Sampling
 from chatbot.generation import PaceSettings
 from chatbot.limits import LimitSettings
+from chatbot.plan import make_plan
 from chatbot.recommendation import Challenge, Recommendation, from_dict, to_text
 from chatbot.service import (
     ChatError,
@@ -26,11 +28,12 @@ from chatbot.service import (
     TurnRequest,
 )
 from chatbot.themes import BaseInfo
-from feedback_store.records import Turn
+from feedback_store.records import NewTurn, Turn
 from feedback_store.store import Store
 from tests.chatbot.conftest import MakeService
 from tests.scripted_engine import ANSWER, ANSWER_TEXT, Script, ScriptedEngine
 
+NEW_TURN_FIELDS = tuple(field.name for field in fields(NewTurn))
 READABLE = to_text(from_dict(ANSWER))
 BETTER = Recommendation("더 나은 문장", tuple(Challenge(f"제목 {n}", "설명") for n in range(3)))
 
@@ -504,7 +507,7 @@ async def test_who_is_forgotten_while_being_answered_leaves_nothing(
     make_service: MakeService, store: Store, reads_on: bool
 ) -> None:
     """Also when whoever reads the answer has stopped reading, as a slow browser does."""
-    service = make_service(Script(tokens_per_s=50), pace=PaceSettings())
+    service = make_service(Script(tokens_per_s=200), pace=PaceSettings())
     other = asyncio.create_task(run(service, ask("비건 알려줘", person_id="p2")))
     async with aclosing(service.answer(ask())) as events:
         async for event in events:
@@ -555,3 +558,18 @@ async def test_nothing_is_asked_while_a_person_is_being_forgotten(
     may_end.set()
     assert await deleting
     assert isinstance((await run(service, ask()))[-1], Finished)
+
+
+async def test_a_long_conversation_is_planned_from_its_end(
+    make_service: MakeService, store: Store
+) -> None:
+    """Every turn of it used to be read whole, on the loop that writes everybody's answers."""
+    service = make_service()
+    first = await finish(service, ask())
+    for number in range(300):
+        template = replace(first, user_text=f"q{number}", messages=(*first.messages,) * 20)
+        store.add_turn(NewTurn(**{name: getattr(template, name) for name in NEW_TURN_FIELDS}))
+    began_at = time.process_time()
+    plan = make_plan(store, ask(conversation_id=first.conversation_id), lambda *_: "")
+    assert len(plan.history) == 40
+    assert time.process_time() - began_at < 0.25

@@ -3,6 +3,7 @@
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -208,3 +209,26 @@ def test_a_turn_of_a_conversation_that_was_deleted_meanwhile_is_not_kept(store: 
     with pytest.raises(NotFound):
         store.append_turn(records.turn("c1")).result()
     assert store.get_conversation("c1") is None
+
+
+def asked(store: Store, **bounds: Any) -> list[tuple[int, str | None]]:
+    found = store.list_exchanges("c1", **{"limit": 3, **bounds})
+    return [(exchange.turn_id, exchange.question) for exchange in found]
+
+
+def test_the_last_exchanges_come_in_order_with_later_tries_of_them(store: Store) -> None:
+    store.add_conversation(records.conversation())
+    ids = [store.add_turn(records.turn(user_text=f"q{number}")).turn_id for number in range(5)]
+    far = store.add_turn(records.turn(user_text="q0", retry_of=ids[0])).turn_id
+    near = store.add_turn(records.turn(user_text="q4", retry_of=ids[4])).turn_id
+    again = store.add_turn(records.turn(user_text="q4", retry_of=near)).turn_id
+    everything = [*((id_, f"q{n}") for n, id_ in enumerate(ids)), (far, "q0"), (near, "q4")]
+    assert asked(store, limit=20) == [*everything, (again, "q4")]
+    assert asked(store) == [(far, "q0"), (near, "q4"), (again, "q4")]
+    assert asked(store, before_turn=again) == [(ids[1], "q1"), (ids[2], "q2"), (ids[3], "q3")]
+    assert asked(store, before_turn=ids[2]) == [(ids[0], "q0"), (ids[1], "q1"), (far, "q0")]
+    assert asked(store, before_turn=far) == []
+    [last] = store.list_exchanges("c1", limit=1)
+    assert (last.retry_of, last.status, last.recommendation) == (near, "ok", records.RECOMMENDATION)
+    assert store.list_exchanges("none", limit=3) == []
+    assert asked(store, before_turn=999) == []
