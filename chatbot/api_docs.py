@@ -78,7 +78,8 @@ _EVENT: Final = {  # one of the stream
 _REASONS: Final = {
     400: "A field is missing or unknown; invalidFields names it.",
     413: "The body is over 64 kB.",
-    422: f"The message is under {MIN_MESSAGE} or over {MAX_MESSAGE} characters.",
+    422: f"The message is under {MIN_MESSAGE} or over {MAX_MESSAGE} characters, or longer than the "
+    "model can read.",
     429: "Too many answers at a time or in a minute; Retry-After says when to come again.",
     499: "The client left.",
     502: "The model gave no whole answer.",

@@ -37,6 +37,11 @@ class TokenGauge:
         ratio = max(self._ratios) * _MARGIN if self._ratios else 1.0
         return math.ceil(estimate_tokens(text) * ratio)
 
+    def count_least(self, text: str) -> int:
+        """Tokens that a text has at least, for refusing what cannot fit."""
+        ratio = min(self._ratios) / _MARGIN if self._ratios else _LEAST_RATIO
+        return math.floor(estimate_tokens(text) * ratio)
+
     def learn(self, messages: Sequence[Message], prompt_tokens: int) -> None:
         """The engine counted so many tokens in these messages."""
         estimate = count_message_tokens(messages, estimate_tokens)
@@ -59,8 +64,8 @@ def fit_messages(
 ) -> list[Message]:
     """The system message, as many whole turns as fit (the newest are kept), the new message.
 
-    The system message and the new one are always there, even when they alone are too long: what
-    does not fit at all, the engine refuses.
+    The system message and the new one are always there, even when they alone seem too long: the
+    count is on the safe side, so the engine has the last word.
     """
     room = context_window - max_tokens
     room -= count_message_tokens([system, new_user_message], count_tokens)

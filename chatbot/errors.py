@@ -28,6 +28,17 @@ class ChatError(Exception):
         self.retry_after_s = retry_after_s  # when trying again makes sense
 
 
+class TooLongForModel(ChatError):
+    """The message alone is more than the model can read."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "too_long_for_model",
+            "The message is longer than this model can read. Shorten it and send it again.",
+            field="text",
+        )
+
+
 class NotYours(ChatError):
     """A conversation or turn of somebody else."""
 

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 from chatbot.answering import FORGOTTEN, FORGOTTEN_CODE, Answering, OpenAnswers
 from chatbot.conversation import TokenGauge, count_message_tokens, fit_messages
 from chatbot.engines.base import AdapterRef, Engine, EngineStatus, Sampling
-from chatbot.errors import ChatError, NotYours
+from chatbot.errors import ChatError, NotYours, TooLongForModel
 from chatbot.feedback import check_correction, check_rating
 from chatbot.generation import Generation, PaceSettings
 from chatbot.limits import AnswerLimits, LimitSettings
@@ -185,9 +185,11 @@ class ChatService:
 
     def _begin(self, plan: Plan, answering: Answering) -> _Attempt:
         sampling = self.settings.sampling
-        window = self.engine.context_window
+        window, system = self.engine.context_window, system_message(plan.request.lang)
+        if count_message_tokens([system, plan.question], self._gauge.count_least) >= window:
+            raise TooLongForModel
         messages = fit_messages(
-            system_message(plan.request.lang),
+            system,
             plan.history,
             plan.question,
             count_tokens=self._gauge.count,
@@ -206,6 +208,9 @@ class ChatService:
     async def _conclude(self, plan: Plan, attempt: _Attempt) -> TurnEvent:
         if attempt.answering.is_forgotten:
             return Failed(FORGOTTEN_CODE, FORGOTTEN, None)
+        if _is_too_long(attempt):  # trying again would be of no use, so nothing is kept to try on
+            error = TooLongForModel()
+            return Failed(error.code, error.message, None)
         verdict = judge(attempt.generation)
         if attempt.generation.prompt_tokens:
             self._gauge.learn(attempt.messages, attempt.generation.prompt_tokens)
@@ -318,8 +323,11 @@ class ChatService:
 
 def _shorten(plan: Plan, attempt: _Attempt) -> Plan | None:
     """The plan with half the earlier turns, if the engine found the prompt too long."""
-    error = attempt.generation.error
-    is_too_long = error is not None and error.code == "too_long"
-    if not is_too_long or not plan.history or attempt.answering.is_forgotten:
+    if not _is_too_long(attempt) or not plan.history or attempt.answering.is_forgotten:
         return None
     return replace(plan, history=plan.history[(len(plan.history) + 1) // 2 :])
+
+
+def _is_too_long(attempt: _Attempt) -> bool:
+    error = attempt.generation.error
+    return error is not None and error.code == "too_long"

@@ -27,6 +27,10 @@ _RETRY: Final = "잠시 뒤 다시 시도해 주세요."
 _SENTENCES: Final[dict[str, tuple[int, str]]] = {
     "empty_message": (422, f"메시지를 {MIN_MESSAGE}자 이상 입력해 주세요."),
     "too_long": (422, f"메시지가 너무 길어요. {MAX_MESSAGE:,}자 이하로 줄여 주세요."),
+    "too_long_for_model": (
+        422,
+        "메시지가 이 모델이 읽을 수 있는 길이보다 길어요. 조금 줄여서 다시 보내 주세요.",
+    ),
     "unknown_option": (400, "선택할 수 없는 값이 있어요."),
     "not_found": (404, "대화를 찾을 수 없어요. 새로 시작해 주세요."),
     "not_yours": (403, "다른 사람의 대화예요."),
@@ -75,7 +79,8 @@ def refuse(error: ChatError | Failed) -> Refusal:
     """The refusal for a turn that was not begun, or that failed."""
     status, message = _SENTENCES.get(error.code, _OTHERWISE)
     if isinstance(error, Failed):
-        return Refusal(status, message)
+        fields = ("message",) if error.code == "too_long_for_model" else ()
+        return Refusal(status, message, fields)
     fields = ("message",) if error.field == "text" else ()
     return Refusal(status, message, fields, error.retry_after_s)
 

@@ -193,6 +193,7 @@ async def test_a_body_over_64_kb_is_413_in_the_same_envelope(client: httpx.Async
         (Script(text=ANSWER_TEXT[:90], hangs=True), 504),
         (Script(text="그냥 말이에요"), 502),
         (Script(text="", error=EngineError("refused", "No.")), 502),
+        (Script(text="", error=EngineError("too_long", "Too long.")), 422),
     ],
 )
 async def test_a_failed_answer_ends_in_one_error_instead_of_close(

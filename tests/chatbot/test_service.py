@@ -573,3 +573,31 @@ async def test_a_long_conversation_is_planned_from_its_end(
     plan = make_plan(store, ask(conversation_id=first.conversation_id), lambda *_: "")
     assert len(plan.history) == 40
     assert time.process_time() - began_at < 0.25
+
+
+async def test_a_message_that_the_model_cannot_read_is_refused_before_it_is_sent(
+    make_service: MakeService, store: Store
+) -> None:
+    service = make_service()
+    engine_of(service).context_window = 2000
+    with pytest.raises(ChatError) as refused:
+        await run(service, ask("가" * 8000))
+    assert (refused.value.code, refused.value.field) == ("too_long_for_model", "text")
+    assert engine_of(service).calls == []
+    assert store.list_conversations("p1") == []
+    assert service.limits.num_running == 0
+
+
+async def test_a_message_that_the_engine_finds_too_long_is_not_kept_to_be_tried_again(
+    make_service: MakeService, store: Store
+) -> None:
+    """Another try of it would fail each time; the person has it back, to shorten it."""
+    too_long = Script(text="", error=EngineError("too_long", "Too long."))
+    service = make_service(Script(), too_long)
+    first = await finish(service, ask("비건"))
+    again = ask("가" * 5000, conversation_id=first.conversation_id)
+    last = (await run(service, again))[-1]
+    assert isinstance(last, Failed)
+    assert (last.code, last.turn) == ("too_long_for_model", None)
+    assert len(engine_of(service).calls) == 3  # with the earlier turn, and without it
+    assert len(store.list_turns(first.conversation_id)) == 1
