@@ -56,6 +56,7 @@ class Generation:
         self._all_came = asyncio.Event()
         self._is_done = False
         self._started_at = time.perf_counter()
+        self._waiting_at = self._started_at  # since when the first piece may be waited for
         self._ended_at: float | None = None
         self._challenges: tuple[Challenge, ...] = ()
         self.time_to_first_token_ms: float | None = None
@@ -114,6 +115,8 @@ class Generation:
                 await close()
 
     def _take(self, chunk: Chunk) -> None:
+        if chunk.is_waiting:
+            self._waiting_at = time.perf_counter()
         if chunk.text:
             self._last_at = time.perf_counter()
             if self.time_to_first_token_ms is None:
@@ -135,8 +138,7 @@ class Generation:
         """True when there is text to read, False at the end of the answer."""
         while not self._unread and not self._is_done:
             is_first = self.time_to_first_token_ms is None
-            timeout_s = self._pace.first_token_timeout_s if is_first else self._patience_s()
-            await _wait(self._text_came, timeout_s)
+            await _wait(self._text_came, self._patience_s(is_first=is_first))
             if not self._keeps_pace(is_first=is_first):
                 self.error = EngineError(
                     "timed_out",
@@ -145,17 +147,23 @@ class Generation:
                 return False
         return bool(self._unread)
 
-    def _patience_s(self) -> float:
+    def _patience_s(self, *, is_first: bool) -> float:
         """Until the next piece is late, or the pace is looked at."""
         late_at = self._last_at + self._pace.stall_timeout_s
-        return max(0.0, min(late_at, self._paced_at) - time.perf_counter())
+        due_at = self._first_due_at() if is_first else min(late_at, self._paced_at)
+        return max(0.0, due_at - time.perf_counter())
+
+    def _first_due_at(self) -> float:
+        return self._waiting_at + self._pace.first_token_timeout_s
 
     def _keeps_pace(self, *, is_first: bool) -> bool:
         """Whether enough came since the last look; a letter now and then is as good as nothing."""
         if self._is_done or (is_first and self._last_at):
             return True
         now = time.perf_counter()
-        if is_first or now >= self._last_at + self._pace.stall_timeout_s:
+        if is_first:
+            return now < self._first_due_at()
+        if now >= self._last_at + self._pace.stall_timeout_s:
             return False
         if now < self._paced_at:
             return True

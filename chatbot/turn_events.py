@@ -61,9 +61,9 @@ class Finished:
 
 @dataclass(frozen=True)
 class Failed:
-    """The answer is not whole: truncated, refused, timed_out, died, … What came of it stays visible,
-    and is stored as turn; not if the store itself failed, the person is being forgotten, or the
-    message is too_long_for_model.
+    """The answer is not whole: truncated, refused, timed_out, died, … What came of it stays
+    visible, and is stored as turn; not if the store itself failed, the person is being forgotten,
+    or the message is too_long_for_model.
     """
 
     code: str

@@ -28,13 +28,15 @@ class Sampling:
 @dataclass(frozen=True)
 class Chunk:
     """A piece of an answer. The last one has finish_reason and the token counts, and may have text
-    too.
+    too. One that is_waiting has no text: the engine is at work, but others come first, or it has
+    only now begun with this answer. Until the first text each of them renews the patience.
     """
 
     text: str
     finish_reason: FinishReason | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    is_waiting: bool = False
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from chatbot.engines.base import (
     AdapterRef,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
+_SIGN_OF_LIFE_S: Final = 2.0  # those in line hear that the engine works as often as this
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class TransformersEngine:
         self._model: TorchModel | None = None
         self._start: asyncio.Task[None] | None = None
         self._in_flight = InFlight()
+        self._num_sent = 0  # pieces of all answers; only ever compared
         self._is_stopping = threading.Event()
         self._state: EngineState = "stopped"
         self._detail = "The engine is stopped."
@@ -134,16 +136,42 @@ class TransformersEngine:
         with self._adapters.answering(adapter), self._in_flight.hold():
             try:
                 chunks: asyncio.Queue[Chunk | EngineError] = asyncio.Queue()
-                self._thread.submit(_run_job, model, job, _sender_to(chunks), self._is_stopping)
+                send = self._sender_to(chunks)
+                self._thread.submit(_run_job, model, job, send, self._is_stopping)
                 is_done = False
                 while not is_done:
-                    item = await chunks.get()
+                    item = await self._receive(chunks)
                     if isinstance(item, EngineError):
                         raise item
                     yield item
                     is_done = item.finish_reason is not None
             finally:
                 job.cancelled.set()
+
+    def _sender_to(
+        self, chunks: asyncio.Queue[Chunk | EngineError]
+    ) -> Callable[[Chunk | EngineError], None]:
+        """For the thread: gives a piece to whoever waits for it on the loop."""
+        loop = asyncio.get_running_loop()
+
+        def send(item: Chunk | EngineError) -> None:
+            self._num_sent += 1
+            loop.call_soon_threadsafe(chunks.put_nowait, item)
+
+        return send
+
+    async def _receive(self, chunks: asyncio.Queue[Chunk | EngineError]) -> Chunk | EngineError:
+        """The next piece; or, while the thread gets on with somebody else's answer, that it does:
+        only a thread that stands still may cost those in line their patience.
+        """
+        while True:
+            seen = self._num_sent
+            try:
+                async with asyncio.timeout(_SIGN_OF_LIFE_S):
+                    return await chunks.get()
+            except TimeoutError:
+                if self._num_sent != seen:
+                    return Chunk("", is_waiting=True)
 
     async def load(self, adapter: AdapterRef) -> Probe:
         """Load beside the others and prove that it changes something."""
@@ -189,8 +217,11 @@ class TransformersEngine:
         """The mean log-probability of the answer's tokens, its end included."""
         model, answered = self._ready_model(), (*messages, assistant_message(completion))
         with self._adapters.answering(adapter), self._in_flight.hold():
-            logprobs = await self._in_thread(lambda: model.score(adapter, answered))
-        return mean_of_answer(logprobs, model.count_tokens(messages))
+            # Both in the thread: the tokenizer is not safe to use from two of them.
+            logprobs, begin = await self._in_thread(
+                lambda: (model.score(adapter, answered), model.count_tokens(messages))
+            )
+        return mean_of_answer(logprobs, begin)
 
     async def _load_model(self) -> None:
         try:
@@ -231,13 +262,6 @@ def _load_and_prove(model: TorchModel, adapter: AdapterRef) -> Probe:
         raise
 
 
-def _sender_to(
-    chunks: asyncio.Queue[Chunk | EngineError],
-) -> Callable[[Chunk | EngineError], object]:
-    loop = asyncio.get_running_loop()
-    return lambda item: loop.call_soon_threadsafe(chunks.put_nowait, item)
-
-
 def _run_job(
     model: TorchModel,
     job: GenerateJob,
@@ -247,6 +271,7 @@ def _run_job(
     """In the thread: generate and send on. Whoever waits always gets an end."""
     if job.cancelled.is_set():
         return
+    send(Chunk("", is_waiting=True))  # it begins: from now on the first word may be waited for
     try:
         for chunk in model.generate(job):
             send(chunk)
