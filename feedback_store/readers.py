@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from feedback_store.file_identity import FileIdentity, check_identity
 from feedback_store.sqlite import Connection, SQLiteError, connect
 
 MAX_READERS = 8  # SQLite reads in parallel, but Python's lock makes more of them useless
+NUM_KEPT = 1  # of them, for whoever reads on an event loop: a loop must never wait for a thread
 
 
 class Readers:
@@ -27,7 +29,9 @@ class Readers:
 
     @contextmanager
     def borrow(self) -> Iterator[Connection]:
-        """A connection that sees one moment of the database; waits while all are busy."""
+        """A connection that sees one moment of the database; waits while all are busy. A thread
+        with an event loop does not wait: one connection is kept for it, whatever the others read.
+        """
         connection = self._take()
         try:
             connection.execute("BEGIN")
@@ -49,9 +53,10 @@ class Readers:
             self._num_open = 0
 
     def _take(self) -> Connection:
+        most = MAX_READERS if _is_on_loop() else MAX_READERS - NUM_KEPT
         with self._changed:
             self._changed.wait_for(
-                lambda: self._is_closed or self._free or self._num_open < MAX_READERS
+                lambda: self._is_closed or self._num_open - len(self._free) < most
             )
             if self._is_closed:
                 raise Closed
@@ -85,5 +90,13 @@ def _is_ended(connection: Connection) -> bool:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
     except SQLiteError:
+        return False
+    return True
+
+
+def _is_on_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
         return False
     return True

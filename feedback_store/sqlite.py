@@ -36,8 +36,9 @@ _SETTINGS = (
     "secure_delete = ON",
     "temp_store = MEMORY",
     "journal_size_limit = 67108864",  # bytes that the WAL keeps after it was longer
-    "cache_size = -16000",  # kB a connection, for the inner pages of a large search index
 )
+# kB a connection, for the inner pages of the search indexes; what is read, the system caches too.
+_WRITER_CACHE, _READER_CACHE = 8000, 2000
 
 # SQLite's primary result codes; the higher bits of an extended code say more.
 _IOERR, _CORRUPT, _FULL, _NOTADB = 10, 11, 13, 26
@@ -67,7 +68,8 @@ def connect(path: Path, *, read_only: bool = False) -> Connection:
     )
     connection.row_factory = sqlite3.Row
     try:
-        for setting in _SETTINGS:
+        cache = _READER_CACHE if read_only else _WRITER_CACHE
+        for setting in (*_SETTINGS, f"cache_size = -{cache}"):
             connection.execute(f"PRAGMA {setting}")
     except BaseException:
         connection.close()

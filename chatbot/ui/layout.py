@@ -8,7 +8,7 @@ from typing import Any, Final
 import gradio as gr
 from fastapi import FastAPI
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from chatbot.page_routes import PageRoutes
@@ -24,6 +24,7 @@ from chatbot.ui.labels import I18N, label
 from chatbot.ui.log_tab import LogTab, serve_log
 from chatbot.ui.log_view import CSV_PATH
 from chatbot.ui.no_fetch import forbid_fetching
+from chatbot.ui.own_data import OWN_DATA_PATH, serve_own_data
 from chatbot.ui.page import ASSETS_DIR, STUDIO_PATH, PageMiddleware, PageSettings
 from chatbot.ui.parts import Parts
 from chatbot.ui.people import check_declared
@@ -97,7 +98,7 @@ def mount(app: FastAPI, parts: Parts) -> FastAPI:
     for name, media_type in _ASSETS.items():
         app.add_api_route(f"/ui/{name}", _serve_asset(name, media_type), include_in_schema=False)
 
-    app.add_api_route("/ui/my-data", _serve_own_data(parts), include_in_schema=False)
+    app.add_api_route(OWN_DATA_PATH, serve_own_data(parts), include_in_schema=False)
     app.add_api_route(CSV_PATH, serve_log(parts), include_in_schema=False)
     app.add_api_route(DOWNLOAD_PATH, serve_dataset(parts), include_in_schema=False)
     own = tuple(route.path_regex for route in app.routes if isinstance(route, Route))
@@ -145,14 +146,5 @@ def _serve_asset(name: str, media_type: str) -> Callable[[], Response]:
     def serve() -> Response:
         headers = {"cache-control": "public, max-age=31536000, immutable"}
         return FileResponse(ASSETS_DIR / name, media_type=media_type, headers=headers)
-
-    return serve
-
-
-def _serve_own_data(parts: Parts) -> Callable[[Request], Response]:
-    def serve(request: Request) -> Response:
-        person_id, _ = parts.identify(request)
-        headers = {"content-disposition": "attachment; filename=my-data.json"}
-        return JSONResponse(parts.store.export_person(person_id), headers=headers)
 
     return serve
