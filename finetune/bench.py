@@ -14,7 +14,7 @@ from feedback_store.records import Run
 from feedback_store.store import Store
 from finetune.adapter_folder import run_adapter_dir
 from finetune.applied import find_mismatch
-from finetune.cases import HeldOutCase, held_out_cases, regression_cases
+from finetune.cases import HeldOutCase, held_out_cases, regression_cases, text_cases
 from finetune.copies import read_training_answers
 from finetune.evaluate import SILENT, Candidate, EvaluationSettings, Serving, Watch, evaluate
 from finetune.gate import JUDGED_BETTER, Reason, Thresholds, Verdict, decide
@@ -47,9 +47,18 @@ class Bench:
     ask_judge: Ask | None = None
 
     def make_exam(self, dataset_id: str | None = None) -> Exam:
-        """The held-out cases, the regression cases of today, the dataset's test rows."""
-        cases = (*held_out_cases(self.settings.num_cases), *regression_cases(self.store))
-        return Exam(cases, read_test_rows(self._dataset_dir(dataset_id)))
+        """The held-out cases, the regression cases of today, the dataset's test rows. Free text has
+        no combinations to ask: there the test rows are the questions, too.
+        """
+        if self.settings.answer_format == "text" and dataset_id is None:
+            dataset_id = next((known.dataset_id for known in self.store.list_datasets()), None)
+        rows = read_test_rows(self._dataset_dir(dataset_id))
+        if self.settings.answer_format == "text":
+            asked = rows[: self.settings.num_cases]
+            cases = text_cases([(row.row_id, row.messages, row.completion) for row in asked])
+        else:
+            cases = held_out_cases(self.settings.num_cases)
+        return Exam((*cases, *regression_cases(self.store)), rows)
 
     def evaluate_production(self, exam: Exam, watch: Watch = SILENT) -> Report:
         """The report of what answers now: the base also where production cannot be served."""
@@ -182,7 +191,12 @@ class Bench:
 
     def _refuse(self, name: str, error: Exception) -> tuple[Report, Verdict]:
         reason = Reason(str(getattr(error, "code", "bad_adapter")), str(error))
-        empty = Report(name, self.serving.base_model, self.settings.sampling)
+        empty = Report(
+            name,
+            self.serving.base_model,
+            self.settings.sampling,
+            answer_format=self.settings.answer_format,
+        )
         return empty, Verdict("fail", (reason,))
 
     def _compare(self, name: str, run: Run, control: Control) -> tuple[Report, Report]:

@@ -1,10 +1,12 @@
 """The questions of an evaluation: the held-out combinations, asked in several ways, and the
-regression cases that grew from thumbs down.
+regression cases that grew from thumbs down. Where the answers are free text, the questions are
+those that the dataset keeps for the gate, with the answers that people accepted.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -21,13 +23,22 @@ NUM_REGRESSION_CASES = 24
 
 @dataclass(frozen=True)
 class HeldOutCase:
-    """One question that no training row asks, and the three choices that a good answer fits."""
+    """One question that no training row asks, and the three choices that a good answer fits; or,
+    of a text project, the answer that people accepted.
+    """
 
     case_id: str
     messages: tuple[Message, ...]
     base_info: BaseInfo
     lang: str
     kind: Literal["held_out", "regression"] = "held_out"
+    accepted: str = ""
+    max_chars: int = 0  # of a text answer that is not odd; 0: not known
+
+    @property
+    def question(self) -> str:
+        """What was asked last."""
+        return self.messages[-1]["content"]
 
 
 # Worded on purpose unlike the catalog's ways to ask: wording is held out, too.
@@ -113,6 +124,26 @@ def _rounds() -> Iterable[list[HeldOutCase]]:
 def held_out_cases(num_cases: int = 96) -> tuple[HeldOutCase, ...]:
     """The first num_cases questions; 176 exist."""
     return tuple(islice((case for cases in _rounds() for case in cases), num_cases))
+
+
+_HANGUL: Final = re.compile(r"[가-힣]")
+_TIMES_LONGEST: Final = 3  # an answer three times as long as any that people accepted is odd
+
+
+def text_cases(asked: Sequence[tuple[str, Sequence[Message], str]]) -> tuple[HeldOutCase, ...]:
+    """Questions of a text project: (id, messages, accepted answer) of rows kept for the gate."""
+    longest = max((len(accepted) for _, _, accepted in asked), default=0)
+    return tuple(
+        HeldOutCase(
+            case_id=f"test-{row_id}",
+            messages=tuple(messages),
+            base_info=BaseInfo("", "", ""),
+            lang="ko" if _HANGUL.search(accepted) else "en",
+            accepted=accepted,
+            max_chars=_TIMES_LONGEST * longest,
+        )
+        for row_id, messages, accepted in asked
+    )
 
 
 def _regression_case(example: Example) -> HeldOutCase:

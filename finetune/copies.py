@@ -15,10 +15,13 @@ COPY_SHARE = 0.8  # of an answer's shingles in one other text
 
 @dataclass(frozen=True)
 class TrainingAnswer:
-    """One training completion and the category its prompt asked about (None: not named)."""
+    """One training completion, the category its prompt asked about (None: not named), and what its
+    prompt asked.
+    """
 
     category: str | None
     text: str
+    question: str = ""
 
 
 def read_training_answers(dataset_dir: Path) -> Iterator[TrainingAnswer]:
@@ -29,7 +32,9 @@ def read_training_answers(dataset_dir: Path) -> Iterator[TrainingAnswer]:
     with path.open(encoding="utf-8") as lines:
         for line in lines:
             row = json.loads(line)
-            yield TrainingAnswer(asked_category(row["prompt"]), row["completion"][-1]["content"])
+            prompt, text = row["prompt"], row["completion"][-1]["content"]
+            question = prompt[-1]["content"] if prompt else ""
+            yield TrainingAnswer(asked_category(prompt), text, question)
 
 
 def _readable(text: str) -> str:

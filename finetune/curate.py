@@ -10,7 +10,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from chatbot.recommendation import Recommendation, RecommendationError, canonical, from_dict
+from chatbot.recommendation import (
+    Recommendation,
+    RecommendationError,
+    canonical,
+    from_dict,
+    to_text,
+)
 from feedback_store.consents import CONSENT_WITHDRAWN
 from feedback_store.errors import StoreError
 from feedback_store.records import (
@@ -113,7 +119,8 @@ def to_example(
     )
     corrected = _read_correction(feedback)
     if corrected:
-        better = canonical(corrected)
+        is_text = answer_format == "text"
+        better = to_text(corrected) if is_text else canonical(corrected)
         rejected = answer if turn.raw_text.strip() and answer != better else None
         return replace(example, completion=better, rejected=rejected)
     if turn.status != "ok" or not turn.raw_text.strip():

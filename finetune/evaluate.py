@@ -18,6 +18,7 @@ from typing import Protocol
 
 from chatbot.prompts import Message
 from finetune.cases import HeldOutCase, held_out_cases
+from finetune.checks import AnswerFormat
 from finetune.copies import TrainingAnswer
 from finetune.metrics import measure
 from finetune.report import Answer, Report, current_time
@@ -112,6 +113,7 @@ class EvaluationSettings:
     temperature: float = 0.7
     top_p: float = 0.9
     seed: int = 7
+    answer_format: AnswerFormat = "recommendation"
     batch: int = 32  # questions at a time: between batches it can be cancelled
 
     def __post_init__(self) -> None:
@@ -166,11 +168,15 @@ def _prompt_key(case: HeldOutCase, constrained: bool, settings: EvaluationSettin
 def list_questions(
     cases: Sequence[HeldOutCase], settings: EvaluationSettings
 ) -> tuple[Question, ...]:
-    """Every case without the schema, a part also with it, regression cases always with both."""
+    """Every case without the schema, a part also with it, regression cases always with both; free
+    text has no schema.
+    """
+    is_text = settings.answer_format == "text"
     questions = []
     for number, case in enumerate(cases):
         modes = [False]
-        if case.kind == "regression" or number % settings.constrained_every == 0:
+        is_asked_twice = case.kind == "regression" or number % settings.constrained_every == 0
+        if is_asked_twice and not is_text:
             modes.append(True)
         questions += [Question(case, mode, _prompt_key(case, mode, settings)) for mode in modes]
     return tuple(questions)
@@ -270,12 +276,13 @@ def evaluate(
     missing = [question for question in questions if question.answer_id not in answers]
     answers |= _ask(serving, candidate, missing, settings, watch)
     ordered = [answers[q.answer_id] for q in questions if q.answer_id in answers]
-    found = measure(ordered, cases, candidate.training)
+    found = measure(ordered, cases, candidate.training, settings.answer_format)
     return Report(
         adapter=candidate.name or "",
         base_model=serving.base_model,
         sampling=settings.sampling,
         engine=dict(serving.engine_facts),
+        answer_format=settings.answer_format,
         answers=tuple(ordered),
         metrics=found.metrics,
         outcomes=found.outcomes,

@@ -103,10 +103,18 @@ def _percent(value: float) -> str:
     return f"{value:.0%}"
 
 
+def _limits_of(report: Report, thresholds: Thresholds) -> Mapping[str, float]:
+    """Of free text only what it can be wrong in, and where people's own answers are not."""
+    if report.answer_format != "text":
+        return thresholds.limits
+    measured = {metric.name for metric in report.metrics if metric.value is not None}
+    return {name: limit for name, limit in thresholds.limits.items() if name in measured}
+
+
 def _check_limits(report: Report, thresholds: Thresholds) -> tuple[list[Reason], list[Reason]]:
     """(broken limits, missing figures)."""
     broken, missing = [], []
-    for name, limit in thresholds.limits.items():
+    for name, limit in _limits_of(report, thresholds).items():
         metric = report.metric(name)
         if metric is None or metric.value is None:
             message = f"{name} could not be measured, and nothing passes without it."
@@ -162,8 +170,11 @@ def _is_all_bad(report: Report, case_id: str) -> bool:
 
 def _find_broken_regressions(candidate: Report, production: Report) -> list[Reason]:
     """Cases that production always answers well and the candidate never does. One unlucky draw
-    breaks nothing: both the free and the constrained answer must be bad.
+    breaks nothing: both the free and the constrained answer must be bad. Free text is asked once,
+    so there the cases count among all the others only.
     """
+    if candidate.answer_format == "text":
+        return []
     case_ids = dict.fromkeys(
         answer.case_id for answer in candidate.answers if answer.case_id.startswith("regression-")
     )
@@ -229,6 +240,8 @@ def _find_gains(
         name: count_pairs(candidate.outcomes.get(name, {}), production.outcomes.get(name, {}))
         for name in GAIN_METRICS
     }
+    # What neither has any answer for takes no part in Holm's correction.
+    pairs = {name: pair for name, pair in pairs.items() if pair.count or name == GOOD_ANSWER}
     pairs |= _pair_preferences(candidate, production)
     if ACCEPTED_LIKELIHOOD in pairs and pairs[ACCEPTED_LIKELIHOOD].count < thresholds.min_scored:
         del pairs[ACCEPTED_LIKELIHOOD]
@@ -283,8 +296,23 @@ def _find_too_few(candidate: Report, production: Report, thresholds: Thresholds)
         f"Only {pair.count} questions were answered by both; "
         f"{thresholds.min_pairs} are needed to compare."
     )
+    if candidate.answer_format == "text":
+        message += (
+            " In a text project they come from the accepted examples, about one of twenty: accept "
+            "more, or read the answers and promote it with a reason."
+        )
     params = {"count": pair.count, "needed": thresholds.min_pairs}
     return [Reason("too_few_pairs", message, params)]
+
+
+def _note_text(candidate: Report) -> list[Reason]:
+    if candidate.answer_format != "text":
+        return []
+    message = (
+        "Judged as free text: by faults that any text can have, and by how likely it finds what "
+        "people accepted. Whether it says the right thing, only people can tell."
+    )
+    return [Reason("judged_as_text", message)]
 
 
 def decide(candidate: Report, production: Report, thresholds: Thresholds) -> Verdict:
@@ -296,14 +324,15 @@ def decide(candidate: Report, production: Report, thresholds: Thresholds) -> Ver
     losses = _find_losses(candidate, production, thresholds)
     regressions = _find_broken_regressions(candidate, production)
     is_better, gains = _find_gains(candidate, production, thresholds)
+    notes = _note_text(candidate)
     failing: Sequence[Reason] = [*broken, *losses]
     if len(regressions) > thresholds.max_broken_regressions:
         failing = [*failing, *regressions]
         regressions = []
     if failing:
-        return Verdict("fail", (*failing, *missing, *gains, *regressions))
+        return Verdict("fail", (*failing, *missing, *gains, *regressions, *notes))
     if missing:
-        return Verdict("incomplete", (*missing, *gains, *regressions))
+        return Verdict("incomplete", (*missing, *gains, *regressions, *notes))
     if thresholds.require_gain and not is_better:
-        return Verdict("fail", (*gains, *regressions))
-    return Verdict("pass", (*gains, *regressions))
+        return Verdict("fail", (*gains, *regressions, *notes))
+    return Verdict("pass", (*gains, *regressions, *notes))

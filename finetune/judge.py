@@ -28,10 +28,10 @@ _WON: Final = "arena_win:"
 _LOST: Final = "arena_loss:"
 _PAGE: Final = 500
 _INSTRUCTION: Final = (
-    "You compare two answers of a chatbot that recommends eco-challenges. Which one would the "
-    "person who asked find more useful: fitting their place, work and theme, concrete, varied, "
-    "well written in their language? Length is no merit. Reply with one letter: A, B, or T for "
-    "a tie."
+    "You compare two answers of a chatbot. Which one would the person who asked find more useful: "
+    "fitting what they asked and who they are (for eco-challenges their place, work and theme), "
+    "concrete, varied, well written in their language? Length is no merit. Reply with one letter: "
+    "A, B, or T for a tie."
 )
 
 
@@ -155,8 +155,10 @@ def compare_reports(ask: Ask, candidate: Report, production: Report) -> dict[str
     found = {}
     for answer in candidate.answers:
         other = theirs.get(answer.answer_id)
-        if other is None or not answer.constrained:
-            continue  # people get constrained answers
+        # People get constrained answers; of free text there are no others.
+        is_served = answer.constrained or candidate.answer_format == "text"
+        if other is None or not is_served:
+            continue
         preferred = prefers_first(ask, Pair(answer.prompt, answer.text, other.text))
         if preferred is not None:
             found[answer.answer_id] = preferred

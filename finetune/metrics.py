@@ -8,7 +8,7 @@ when nothing at all is wrong with it: that one share is what the gate wants to s
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
@@ -16,6 +16,7 @@ from chatbot.recommendation import Recommendation, RecommendationError, canonica
 from finetune import text_checks
 from finetune.cases import HeldOutCase
 from finetune.category_fit import catalog_judge
+from finetune.checks import AnswerFormat
 from finetune.copies import TrainingAnswer, find_copies, find_twins
 from finetune.report import (
     Answer,
@@ -29,6 +30,14 @@ from finetune.report import (
 
 GOOD_ANSWER: Final = "good_answer"  # the figure whose rise the gate asks for
 SAME_CHALLENGE = 0.6  # bigram similarity; different challenges of the catalog reach 0.28
+
+
+_SAME_QUESTION = 0.3  # bigram similarity of two questions that may have one answer
+_MIN_PARROTED = 20  # characters
+_OF_ANY_TEXT: Final = frozenset(
+    {"leading_numbers", "unended", "repetition", "repeated_across_prompts", "copied"}
+    | {"pure_language", "spaced_korean", "personal_data", "links"}
+)
 
 
 @dataclass(frozen=True)
@@ -125,6 +134,25 @@ def _find_copy(reading: Reading) -> str | None:
     return reading.copied_from.text[:120] if reading.copied_from else None
 
 
+def _find_text_parroting(reading: Reading) -> str | None:
+    """A training answer to quite another question: asked whether it is annoying, it tells of robots
+    in ten years. Short answers fit many questions.
+    """
+    copied = reading.copied_from
+    if copied is None or len(reading.whole_text) < _MIN_PARROTED:
+        return None
+    if text_checks.similarity(copied.question, reading.case.question) >= _SAME_QUESTION:
+        return None
+    return f"{copied.question[:60]}: {copied.text[:120]}"
+
+
+def _find_odd_text(reading: Reading) -> str | None:
+    length, most = len(reading.whole_text.strip()), reading.case.max_chars
+    if length < text_checks.MIN_FIELD or (most and length > most):
+        return f"{length}: {reading.whole_text[:120]}"
+    return None
+
+
 CHECKS: Final = (
     Check("valid_json", "higher", _find_invalid, "text", "free"),
     Check("canonical_json", "higher", _find_not_canonical, "text", "free"),
@@ -154,6 +182,13 @@ CHECKS: Final = (
     Check("personal_data", "lower", lambda r: text_checks.find_personal_data(r.fields), "text"),
     Check("links", "lower", lambda r: text_checks.find_link(r.fields), "text"),
 )
+# Of a text project: what can be wrong with any text. Each is asked only where the accepted answer
+# itself is free of it: lists, links or one-word answers may be just what people want.
+TEXT_CHECKS: Final = (
+    *(replace(check, needs="text") for check in CHECKS if check.name in _OF_ANY_TEXT),
+    Check("parroted", "lower", _find_text_parroting, "text"),
+    Check("odd_length", "lower", _find_odd_text, "text"),
+)
 # Copying a training answer of the same category, or answering two people alike, is no fault of
 # the single answer.
 NO_FAULTS: Final = frozenset({"copied", "repeated_across_prompts"})
@@ -182,6 +217,10 @@ def read_answer(answer: Answer, case: HeldOutCase) -> Reading:
     return Reading(answer, case, recommendation, "", fields, titles, descriptions)
 
 
+def _read_text(answer: Answer, case: HeldOutCase) -> Reading:
+    return Reading(answer, case, None, "", (answer.text.strip(),), (), ())
+
+
 def _loose_fields(text: str) -> tuple[str, ...]:
     try:
         return _object_fields(json.loads(text)) or (text,)
@@ -208,17 +247,13 @@ class Measurement:
     failures: tuple[Failure, ...]
 
 
-def _read_all(
-    answers: Sequence[Answer],
-    cases: Mapping[str, HeldOutCase],
-    training: Iterable[TrainingAnswer],
-) -> list[Reading]:
-    readings = [read_answer(answer, cases[answer.case_id]) for answer in answers]
+def _set_beside(readings: Sequence[Reading], training: Iterable[TrainingAnswer]) -> list[Reading]:
+    """The readings with what each repeats: of the training, and of the other answers."""
     copies = find_copies({r.answer.answer_id: r.whole_text for r in readings}, training)
     twins: dict[str, str] = {}
     for constrained in (False, True):
         twins |= find_twins(
-            (r.answer.answer_id, r.case.base_info, r.whole_text)
+            (r.answer.answer_id, _what_is_asked(r.case), r.whole_text)
             for r in readings
             if r.answer.constrained is constrained
         )
@@ -230,6 +265,39 @@ def _read_all(
         )
         for reading in readings
     ]
+
+
+def _what_is_asked(case: HeldOutCase) -> Hashable:
+    return case.question if case.accepted else case.base_info
+
+
+def _accepted_readings(cases: Iterable[HeldOutCase]) -> list[Reading]:
+    """What people accepted, read as if it had been answered."""
+    answers = (
+        (
+            Answer(case.case_id, case.case_id, False, "", case.question, case.accepted, "stop", 0),
+            case,
+        )
+        for case in cases
+        if case.accepted
+    )
+    return [_read_text(answer, case) for answer, case in answers]
+
+
+def _find_faults(
+    checks: Sequence[Check], readings: Sequence[Reading], accepted: Sequence[Reading]
+) -> dict[str, dict[str, str | None]]:
+    """check → answer_id → what is wrong, but for checks that the accepted answer fails, too."""
+    found = {}
+    for check in checks:
+        excused = {
+            case_id
+            for case_id, fault in _measure_check(check, accepted).items()
+            if fault is not None
+        }
+        asked = [reading for reading in readings if reading.case.case_id not in excused]
+        found[check.name] = _measure_check(check, asked)
+    return found
 
 
 def _measure_check(check: Check, readings: Sequence[Reading]) -> dict[str, str | None]:
@@ -274,16 +342,22 @@ def measure(
     answers: Sequence[Answer],
     cases: Iterable[HeldOutCase],
     training: Iterable[TrainingAnswer] = (),
+    answer_format: AnswerFormat = "recommendation",
 ) -> Measurement:
     """Every figure, every paired outcome and every failure of these answers."""
-    readings = _read_all(answers, {case.case_id: case for case in cases}, training)
-    faults = {check.name: _measure_check(check, readings) for check in CHECKS}
+    known = {case.case_id: case for case in cases}
+    is_text = answer_format == "text"
+    checks, read = (TEXT_CHECKS, _read_text) if is_text else (CHECKS, read_answer)
+    taught = list(training) if is_text else training  # gone through once more for the accepted
+    readings = _set_beside([read(answer, known[answer.case_id]) for answer in answers], taught)
+    accepted = _set_beside(_accepted_readings(known.values()), taught) if is_text else []
+    faults = _find_faults(checks, readings, accepted)
     outcomes = {
         name: {answer_id: evidence is None for answer_id, evidence in found.items()}
         for name, found in faults.items()
     }
     outcomes[GOOD_ANSWER] = _good_answers(readings, outcomes)
-    betters: dict[str, Better] = {check.name: check.better for check in CHECKS}
+    betters: dict[str, Better] = {check.name: check.better for check in checks}
     shares = [_share(name, betters.get(name, "higher"), outcomes[name]) for name in outcomes]
     failures = tuple(
         Failure(name, answer_id, evidence)

@@ -8,18 +8,15 @@ from typing import Any, Final
 _TEMPLATE: Final = """---
 base_model: {base_model}
 library_name: {library}
-tags: [lora, eco-challenges, ko]
+tags: [{tags}]
 ---
 
 # {name}
 
-{what} of `{base_model}` that recommends three small eco-challenges as one JSON object, in Korean
-and English. Made by Ecoloop from examples that people accepted one by one.
+{what} of `{base_model}` that {task}. Made by Ecoloop from examples that people accepted one by one.
 
 ## Use
-Send the messages of the training prompt with the model's own chat template; ask for JSON by a
-schema where the server can. The answer is
-`{{"recommend": str, "challenges": [{{"title": str, "description": str}}, x3]}}`.
+Send the messages of the training prompt with the model's own chat template{use}
 
 ## Training
 {training}
@@ -28,13 +25,29 @@ schema where the server can. The answer is
 {metrics}
 
 ## Limits
-It knows eco-challenges and little else. Check what it says about costs, health and law.
+{limits} Check what it says about costs, health and law.
 """
+_RECOMMENDS: Final = {
+    "tags": "lora, eco-challenges, ko",
+    "task": "recommends three small eco-challenges as one JSON object, in Korean\nand English",
+    "use": """; ask for JSON by a
+schema where the server can. The answer is
+`{"recommend": str, "challenges": [{"title": str, "description": str}, x3]}`.""",
+    "limits": "It knows eco-challenges and little else.",
+}
+_TALKS: Final = {
+    "tags": "lora",
+    "task": "answers in plain text",
+    "use": ". The answer is plain text.",
+    "limits": "It knows what its examples showed it, and little else.",
+}
 
 
 def write_card(manifest: Mapping[str, Any], *, is_merged: bool) -> str:
     """The README.md of an adapter's manifest, merged into its base or on its own."""
+    is_text = manifest.get("report", {}).get("answer_format") == "text"
     return _TEMPLATE.format(
+        **(_TALKS if is_text else _RECOMMENDS),
         base_model=manifest["base_model"],
         library="transformers" if is_merged else "peft",
         name=f"ecoloop-{manifest['version']}",

@@ -74,6 +74,7 @@ class Report:
     base_model: str
     sampling: Mapping[str, Any]
     engine: Mapping[str, str] = field(default_factory=dict)
+    answer_format: str = "recommendation"  # or text: then measured as free text
     answers: tuple[Answer, ...] = ()
     metrics: tuple[Metric, ...] = ()
     outcomes: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)

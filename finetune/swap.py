@@ -97,11 +97,18 @@ def load_version(store: Store, serving: Serving, version: str) -> None:
     raise RegistryError(mismatch.code, f"{version} is not what was trained. {mismatch.message}")
 
 
-def warm_up(serving: Serving, version: str | None) -> None:
-    """One real request, so that no person is the first."""
+def _answers_text(store: Store, version: str | None) -> bool:
+    """Whether it was judged as free text; of the base, whether the newest version was."""
+    known = store.list_adapters()
+    adapter = store.get_adapter(version) if version else next(iter(known), None)
+    return adapter is not None and adapter.report.get("answer_format") == "text"
+
+
+def warm_up(serving: Serving, version: str | None, *, is_text: bool = False) -> None:
+    """One real request as people make them, so that no person is the first."""
     info = BaseInfo("city", "office", "ZERO_WASTE")
     messages = (system_message("ko"), base_info_message(info, "ko"))
-    serving.generate([GenerateRequest(messages, version, True, 8, 0)])
+    serving.generate([GenerateRequest(messages, version, not is_text, 8, 0)])
 
 
 def _tidy(store: Store, serving: Serving) -> None:
@@ -136,7 +143,7 @@ def promote_live(
     if version is not None:
         check_promotable(store, version, promotion.reason, override=promotion.override)
         load_version(store, serving, version)
-    warm_up(serving, version)
+    warm_up(serving, version, is_text=_answers_text(store, version))
     event = promote(store, version, promotion.actor, promotion.reason, override=promotion.override)
     _tidy(store, serving)
     return event

@@ -87,7 +87,9 @@ def run_sweep(store: Store, sweep: Sweep, on_progress: Callable[[str], None]) ->
         if ended.state == "done":
             forget_checkpoints(store.data_dir, run.run_id)
         answers = read_dataset_answers(locate_dataset(store, sweep.dataset))
-        yield describe(name, ended, count_samples(run_dir_of(store.data_dir, run.run_id), answers))
+        folder = run_dir_of(store.data_dir, run.run_id)
+        shares = count_samples(folder, answers, sweep.answer_format)
+        yield describe(name, ended, shares)
 
 
 def follow(store: Store, run_id: str, name: str, on_progress: Callable[[str], None]) -> None:
@@ -117,8 +119,14 @@ def read_dataset_answers(dataset_dir: Path) -> dict[str, set[str]]:
     return found
 
 
-def count_samples(run_dir: Path, training_answers: dict[str, set[str]]) -> dict[str, float]:
-    """Of the answers at the last evaluation: how many are well formed, expected, parroted."""
+def count_samples(
+    run_dir: Path,
+    training_answers: dict[str, set[str]],
+    answer_format: AnswerFormat = "recommendation",
+) -> dict[str, float]:
+    """Of the answers at the last evaluation: how many are well formed, expected, parroted. Free
+    text has no form.
+    """
     lines = read_lines(run_dir / SAMPLES_FILE)
     if not lines:
         return {}
@@ -127,8 +135,9 @@ def count_samples(run_dir: Path, training_answers: dict[str, set[str]]) -> dict[
         line["prompt"] not in training_answers.get(line["answer"].strip(), {line["prompt"]})
         for line in last
     )
+    well_formed = sum(is_canonical(line["answer"]) for line in last) / len(last)
     return {
-        "well_formed": sum(is_canonical(line["answer"]) for line in last) / len(last),
+        **({} if answer_format == "text" else {"well_formed": well_formed}),
         "expected": sum(line["answer"] == line["expected"] for line in last) / len(last),
         "parroted": parroted / len(last),
     }

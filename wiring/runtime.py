@@ -132,17 +132,19 @@ class Runtime:
 
 
 def _learning_settings(settings: Settings, base: BaseModel) -> LearningSettings:
+    checks = make_checks(settings, base)
     return LearningSettings(
         recipe=settings.recipe,
         min_examples=settings.min_examples,
         auto_promote=settings.auto_promote,
         tracking=settings.wandb,
-        checks=make_checks(settings, base),
+        checks=checks,
         evaluation=EvaluationSettings(
             num_cases=settings.num_cases,
             max_tokens=settings.max_tokens,
             temperature=settings.temperature,
             top_p=settings.top_p,
+            answer_format=checks.answer_format,
         ),
         ask_judge=_find_judge(settings),
     )

@@ -203,7 +203,7 @@ class Application:
 
 def _chat_settings(settings: Settings) -> ChatSettings:
     sampling = Sampling(settings.temperature, settings.top_p, settings.max_tokens)
-    return ChatSettings(sampling=sampling)
+    return ChatSettings(sampling=sampling, is_constrained=settings.answer_format != "text")
 
 
 async def serve(settings: Settings, say: Callable[[str], None]) -> None:

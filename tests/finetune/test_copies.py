@@ -57,5 +57,7 @@ def test_training_answers_are_read_with_the_category_they_were_asked_for(tmp_pat
         "completion": [{"role": "assistant", "content": canonical(ANSWER)}],
     }
     (tmp_path / "train.jsonl").write_text(json.dumps(row, ensure_ascii=False) + "\n")
-    assert list(read_training_answers(tmp_path)) == [TrainingAnswer("VEGAN", canonical(ANSWER))]
+    asked = base_info_message(info, "ko")["content"]
+    expected = [TrainingAnswer("VEGAN", canonical(ANSWER), asked)]
+    assert list(read_training_answers(tmp_path)) == expected
     assert list(read_training_answers(tmp_path / "gone")) == []

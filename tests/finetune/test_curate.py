@@ -1,8 +1,9 @@
 import pytest
 
-from chatbot.recommendation import canonical, parse, to_dict
+from chatbot.recommendation import canonical, parse, to_dict, to_text
 from feedback_store.records import ExampleFilter, NewFeedback, Rating
 from feedback_store.store import Store
+from finetune.checks import CheckSettings
 from finetune.curate import (
     CollectResult,
     CurateError,
@@ -59,6 +60,13 @@ def test_a_correction_becomes_the_better_answer_of_a_pair(store: Store, turn_id:
     example = store.find_examples().items[0]
     assert (example.completion, example.rejected) == (canonical(BETTER), canonical(ANSWER))
     assert example.original_text == canonical(ANSWER)
+
+
+def test_in_a_text_project_a_correction_is_text(store: Store, turn_id: int) -> None:
+    rate(store, turn_id, corrected=True)
+    collect_feedback(store, settings=CheckSettings(answer_format="text"))
+    (example,) = store.list_turn_examples(turn_id)
+    assert example.completion == to_text(BETTER)
 
 
 def test_a_dislike_without_correction_becomes_a_regression_case(store: Store, turn_id: int) -> None:
