@@ -63,7 +63,7 @@ def test_a_correction_becomes_the_better_answer_of_a_pair(store: Store, turn_id:
 
 
 def test_in_a_text_project_a_correction_is_text(store: Store, turn_id: int) -> None:
-    rate(store, turn_id, corrected=True)
+    rate(store, turn_id, "dislike", corrected=True)
     collect_feedback(store, settings=CheckSettings(answer_format="text"))
     (example,) = store.list_turn_examples(turn_id)
     assert example.completion == to_text(BETTER)
