@@ -25,9 +25,11 @@ from chatbot.api import build_api
 from chatbot.engines.base import Engine, Sampling
 from chatbot.engines.vllm import VllmEngine
 from chatbot.engines.vllm_server import VllmSettings
+from chatbot.full_house import House
 from chatbot.guards import install_guards
 from chatbot.identity import PERSON_COOKIE, Identity
 from chatbot.limits import LimitSettings
+from chatbot.metrics import Metrics
 from chatbot.prompts import free_text_message, system_message
 from chatbot.service import SWITCH_INTERVAL_S, ChatService, ChatSettings
 from chatbot.themes import BaseInfo
@@ -111,7 +113,8 @@ def add_turns(store: Store, person_id: str, num_turns: int) -> None:
 def build_app(service: ChatService, identity: Identity, with_page: bool) -> FastAPI:
     """Everything that stands before and behind the API in the product."""
     app = FastAPI(docs_url=None, redoc_url=None)
-    app.include_router(build_api(service, identity))
+    metrics = Metrics(service)
+    app.include_router(build_api(service, identity, metrics))
     if with_page:
         from chatbot.ui.layout import mount
         from chatbot.ui.parts import Parts
@@ -126,7 +129,7 @@ def build_app(service: ChatService, identity: Identity, with_page: bool) -> Fast
                 identify=lambda request: (identity.person_of(request) or "", None),
             ),
         )
-    install_guards(app, identity, None, service.limits.is_full)
+    install_guards(app, identity, None, House(service.limits.is_full, metrics.count_request))
     return app
 
 

@@ -20,10 +20,10 @@ from chatbot.errors import ChatError
 from chatbot.event_stream import EventStream, while_connected
 from chatbot.identity import Identity
 from chatbot.metrics import Metrics
+from chatbot.route_path import QUESTIONS_PREFIX
 from chatbot.service import ChatService, Failed, Finished, Progress, Started, TurnEvent, TurnRequest
 from chatbot.themes import detect_lang
 
-PREFIX: Final = "/ai/chatbot/recommendation"
 _HEALTH: Final[dict[EngineState, str]] = {
     "ready": "ready",
     "starting": "warming",
@@ -44,16 +44,19 @@ class ApiSettings:
 
 
 def build_api(
-    service: ChatService, identity: Identity, settings: ApiSettings | None = None
+    service: ChatService,
+    identity: Identity,
+    metrics: Metrics,
+    settings: ApiSettings | None = None,
 ) -> APIRouter:
     """All routes of the API."""
-    api = _Api(service, identity, settings or ApiSettings(), Metrics(service))
+    api = _Api(service, identity, settings or ApiSettings(), metrics)
     router = APIRouter()
     for name, read, operation in (
         ("base-info", api.read_base_info, api_docs.BASE_INFO),
         ("free-text", api.read_free_text, api_docs.FREE_TEXT),
     ):
-        path = f"{PREFIX}/{name}"
+        path = f"{QUESTIONS_PREFIX}{name}"
         for method in ("GET", "POST"):
             router.add_api_route(
                 path,

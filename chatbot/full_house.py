@@ -7,6 +7,7 @@ nothing, or the last of them waits for all the others.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
@@ -14,9 +15,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chatbot import wire
 from chatbot.limits import describe_busy
-from chatbot.route_path import route_path
+from chatbot.route_path import QUESTIONS_PREFIX, route_path
 
-_BEGINNING: Final = "/ai/chatbot/"
+ROUTES: Final = ("base-info", "free-text")  # the questions of the API, below their prefix
+
+
+@dataclass(frozen=True)
+class House:
+    """Whether no further answer may begin now, and who is told of a refusal: the route, the method
+    and the status that it means.
+    """
+
+    is_full: Callable[[], bool]
+    count: Callable[[str, str, int], None]
 
 
 @cache
@@ -40,15 +51,18 @@ def _refusal(*, is_event_source: bool, is_get: bool) -> tuple[dict[str, Any], di
 class FullHouse:
     """Refuses questions to the API while no place is free."""
 
-    def __init__(self, app: ASGIApp, is_full: Callable[[], bool]) -> None:
+    def __init__(self, app: ASGIApp, house: House) -> None:
         self.app = app
-        self.is_full = is_full
+        self.house = house
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request through, or not."""
-        if scope["type"] != "http" or not self.is_full() or not _is_question(scope):
+        is_http = scope["type"] == "http"
+        route = _find_route(scope) if is_http and self.house.is_full() else None
+        if route is None:
             await self.app(scope, receive, send)
             return
+        self.house.count(route, scope["method"], wire.refuse(describe_busy()).status)
         is_get = scope["method"] == "GET"
         accept = next((value for name, value in scope["headers"] if name == b"accept"), b"")
         start, body = _refusal(
@@ -58,5 +72,10 @@ class FullHouse:
         await send(body)
 
 
-def _is_question(scope: Scope) -> bool:
-    return scope["method"] in ("GET", "POST") and route_path(scope).startswith(_BEGINNING)
+def _find_route(scope: Scope) -> str | None:
+    """The question's route; None for anything else."""
+    path = route_path(scope)
+    if scope["method"] not in ("GET", "POST") or not path.startswith(QUESTIONS_PREFIX):
+        return None
+    route = path.removeprefix(QUESTIONS_PREFIX)
+    return route if route in ROUTES else None

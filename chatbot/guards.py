@@ -4,7 +4,6 @@ person cookie, the studio's door, and the greatest body.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, urlsplit
@@ -17,13 +16,21 @@ from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chatbot.full_house import FullHouse
+from chatbot.full_house import FullHouse, House
 from chatbot.identity import PERSON_COOKIE, Identity
-from chatbot.route_path import UnderPath, is_studio, route_path
+from chatbot.route_path import (
+    API_PREFIX,
+    GRADIO_API,
+    LOGIN_PATH,
+    LOGOUT_PATH,
+    STUDIO_PREFIX,
+    UnderPath,
+    is_studio,
+    route_path,
+)
 
-API_PREFIX: Final = "/ai/"
-UPLOAD_PATH: Final = "/studio/gradio_api/upload"
-_OPEN_STUDIO_PATHS: Final = ("/studio/login", "/studio/logout")
+UPLOAD_PATH: Final = f"{STUDIO_PREFIX}{GRADIO_API}/upload"
+_OPEN_STUDIO_PATHS: Final = (LOGIN_PATH, LOGOUT_PATH)
 _YEAR_S: Final = 365 * 24 * 3600
 
 CONTENT_SECURITY_POLICY: Final = "; ".join(
@@ -65,19 +72,16 @@ def install_guards(
     app: FastAPI,
     identity: Identity,
     settings: GuardSettings | None = None,
-    is_full: Callable[[], bool] | None = None,
+    house: House | None = None,
 ) -> None:
-    """Put all guards before the routes of the app; the last one added is the first one asked.
-
-    is_full: whether no further answer may begin now.
-    """
+    """Put all guards before the routes of the app; the last one added is the first one asked."""
     settings = settings or GuardSettings()
     app.add_middleware(StudioDoor, identity=identity)
     app.add_middleware(PersonCookie, identity=identity)
     app.add_middleware(BodyLimits, settings=settings)
     app.add_middleware(OwnPages)
-    if is_full:
-        app.add_middleware(FullHouse, is_full=is_full)
+    if house:
+        app.add_middleware(FullHouse, house=house)
     if settings.cors_origins:
         app.add_middleware(ApiCors, origins=settings.cors_origins)
     app.add_middleware(SecurityHeaders)
@@ -273,7 +277,7 @@ class StudioDoor:
         )
         if is_page and self.identity.settings.is_login_required:
             root = quote(str(scope.get("root_path", "")).rstrip("/"))
-            return RedirectResponse(f"{root}/studio/login", status_code=303)
+            return RedirectResponse(f"{root}{LOGIN_PATH}", status_code=303)
         detail = "Log in to the studio first."
         if not self.identity.settings.is_login_required:
             detail = "The studio opens only on this machine, at localhost, until a password is set."

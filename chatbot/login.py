@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from chatbot.guards import make_cookie
 from chatbot.identity import SESSION_COOKIE, Identity, LoginRefused, is_from_this_machine
+from chatbot.route_path import LOGIN_PATH, LOGOUT_PATH, STUDIO_PREFIX
 from feedback_store.text import clean_text
 
 _TEXTS: Final = {
@@ -107,7 +108,7 @@ def build_login(identity: Identity, record: Record | None = None) -> APIRouter:
     router = APIRouter(include_in_schema=False)
     log = _Log(identity, record)
 
-    @router.get("/studio/login")
+    @router.get(LOGIN_PATH)
     async def show_login(request: Request) -> Response:
         token = request.query_params.get("token")
         if token:
@@ -118,10 +119,10 @@ def build_login(identity: Identity, record: Record | None = None) -> APIRouter:
             except LoginRefused as refusal:
                 return _show(request, refusal)
         if identity.role_of(request):
-            return _go_to(request, "/studio/")
+            return _go_to(request, f"{STUDIO_PREFIX}/")
         return _show(request)
 
-    @router.post("/studio/login")
+    @router.post(LOGIN_PATH)
     async def log_in(request: Request) -> Response:
         if not _is_own_page(request):
             return _show(request, LoginRefused("foreign", "The request came from another site."))
@@ -138,14 +139,14 @@ def build_login(identity: Identity, record: Record | None = None) -> APIRouter:
         await log.keep(request, "login", role=identity.role_in(session), name=name)
         return _enter(request, identity, session)
 
-    @router.post("/studio/logout")
+    @router.post(LOGOUT_PATH)
     async def log_out(request: Request) -> Response:
         if not _is_own_page(request):
             return _show(request, LoginRefused("foreign", "The request came from another site."))
         if identity.role_of(request):
             await log.keep(request, "logout")
         identity.log_out(request)
-        response = _go_to(request, "/studio/login")
+        response = _go_to(request, LOGIN_PATH)
         gone = make_cookie(request.scope, SESSION_COOKIE, "", 0, "Strict")
         response.headers.append("set-cookie", gone)
         return response
@@ -192,7 +193,7 @@ def _go_to(request: Request, path: str) -> Response:
 
 
 def _enter(request: Request, identity: Identity, session: str) -> Response:
-    response = _go_to(request, "/studio/")
+    response = _go_to(request, f"{STUDIO_PREFIX}/")
     max_age_s = identity.settings.session_s
     cookie = make_cookie(request.scope, SESSION_COOKIE, session, max_age_s, "Strict")
     response.headers.append("set-cookie", cookie)
@@ -215,7 +216,7 @@ def _show(request: Request, refusal: LoginRefused | None = None) -> Response:
         lang=lang,
         alert=alert,
         described=' aria-describedby="alert" aria-invalid="true"' if alert else "",
-        action=f"{root}/studio/login?lang={lang}",
+        action=f"{root}{LOGIN_PATH}?lang={lang}",
         home=f"{root}/",
         other_lang="en" if lang == "ko" else "ko",
         max_name=MAX_NAME,

@@ -13,21 +13,20 @@ from typing import Final
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from chatbot.route_path import STUDIO_PREFIX, is_studio, route_path
+from chatbot.route_path import GRADIO_API, STUDIO_PREFIX, is_studio, route_path
 
-_API: Final = "/gradio_api"
 # Method → exact paths, and beginnings of paths, below the page's own path.
 _PAGE: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "GET": (
-        ("", "/", "/config", "/theme.css", f"{_API}/queue/data", f"{_API}/app_id"),
-        ("/assets/", "/static/", f"{_API}/heartbeat/"),
+        ("", "/", "/config", "/theme.css", f"{GRADIO_API}/queue/data", f"{GRADIO_API}/app_id"),
+        ("/assets/", "/static/", f"{GRADIO_API}/heartbeat/"),
     ),
     "HEAD": (("", "/"), ("/assets/", "/static/")),
-    "POST": ((f"{_API}/queue/join",), ()),
+    "POST": ((f"{GRADIO_API}/queue/join",), ()),
 }
 _STUDIO: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
-    "GET": ((f"{_API}/info", f"{_API}/upload_progress"), (f"{_API}/file=",)),
-    "POST": ((f"{_API}/upload",), ()),
+    "GET": ((f"{GRADIO_API}/info", f"{GRADIO_API}/upload_progress"), (f"{GRADIO_API}/file=",)),
+    "POST": ((f"{GRADIO_API}/upload",), ()),
 }
 
 
@@ -35,8 +34,8 @@ def is_page_route(method: str, path: str) -> bool:
     """Whether a page of ours uses this route; path as below root_path."""
     in_studio = is_studio(path)
     rest = path[len(STUDIO_PREFIX) :] if in_studio else path
-    if "://" in rest or rest.startswith(f"{_API}/file=http"):  # never an address to be fetched
-        return False
+    if "://" in rest or rest.startswith(f"{GRADIO_API}/file=http"):
+        return False  # never an address to be fetched
     for table in (_PAGE, _STUDIO) if in_studio else (_PAGE,):
         exact, beginnings = table.get(method, ((), ()))
         if rest in exact or rest.startswith(beginnings):

@@ -6,7 +6,12 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+API_PREFIX: Final = "/ai/"
+QUESTIONS_PREFIX: Final = f"{API_PREFIX}chatbot/recommendation/"  # of the API's questions
 STUDIO_PREFIX: Final = "/studio"
+LOGIN_PATH: Final = f"{STUDIO_PREFIX}/login"
+LOGOUT_PATH: Final = f"{STUDIO_PREFIX}/logout"
+GRADIO_API: Final = "/gradio_api"  # below each page's own path
 
 
 def route_path(scope: Scope) -> str:

@@ -22,9 +22,11 @@ from starlette.requests import Request
 from chatbot.api import build_api
 from chatbot.base_models import BaseModel
 from chatbot.engines.base import Sampling
+from chatbot.full_house import House
 from chatbot.guards import GuardSettings, install_guards
 from chatbot.identity import AccessSettings, Identity, Role, hash_password, load_secret
 from chatbot.login import build_login
+from chatbot.metrics import Metrics
 from chatbot.service import SWITCH_INTERVAL_S, ChatService, ChatSettings
 from chatbot.ui.layout import mount
 from chatbot.ui.parts import Parts, UiSettings
@@ -143,6 +145,7 @@ class Application:
 
     def build(self) -> FastAPI:
         """All routes of the application, in the order in which they are asked."""
+        metrics = Metrics(self.chat)
         app = FastAPI(
             title=self.settings.title,
             root_path=self.settings.root_path,
@@ -150,12 +153,13 @@ class Application:
             docs_url=None,  # FastAPI's page loads its script from outside; the API has its own
             redoc_url=None,
         )
-        app.include_router(build_api(self.chat, self.identity))
+        app.include_router(build_api(self.chat, self.identity, metrics))
         app.include_router(build_login(self.identity, self.store.record))
         app.include_router(build_control(self.token, self._run_command))
         mount(app, self._parts())
         guards = GuardSettings(self.settings.cors_origins)
-        install_guards(app, self.identity, guards, self.chat.limits.is_full)
+        house = House(self.chat.limits.is_full, metrics.count_request)
+        install_guards(app, self.identity, guards, house)
         return app
 
     def _parts(self) -> Parts:

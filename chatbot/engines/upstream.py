@@ -80,7 +80,6 @@ class Upstream:
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
             timeout=httpx.Timeout(None, connect=timeouts.connect_s),
             transport=StreamTransport(),
-            trust_env=not self.url.startswith("http://127.0.0.1:"),
         )
 
     async def close(self) -> None:

@@ -12,6 +12,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from chatbot.page_routes import PageRoutes
+from chatbot.route_path import STUDIO_PREFIX
 from chatbot.ui.adapters_tab import AdaptersTab
 from chatbot.ui.arena_tab import ArenaTab
 from chatbot.ui.chat_tab import ChatTab
@@ -25,7 +26,7 @@ from chatbot.ui.log_tab import LogTab, serve_log
 from chatbot.ui.log_view import CSV_PATH
 from chatbot.ui.no_fetch import forbid_fetching
 from chatbot.ui.own_data import OWN_DATA_PATH, serve_own_data
-from chatbot.ui.page import ASSETS_DIR, STUDIO_PATH, PageMiddleware, PageSettings
+from chatbot.ui.page import ASSETS_DIR, PageMiddleware, PageSettings
 from chatbot.ui.parts import Parts
 from chatbot.ui.people import check_declared
 from chatbot.ui.theme import build_theme
@@ -119,7 +120,7 @@ def mount(app: FastAPI, parts: Parts) -> FastAPI:
         "i18n": I18N,
     }
     gr.mount_gradio_app(
-        app, build_studio(parts), STUDIO_PATH, auth_dependency=studio_user, **common
+        app, build_studio(parts), STUDIO_PREFIX, auth_dependency=studio_user, **common
     )
     gr.mount_gradio_app(app, build_public(parts), "/", **common)
     settings = PageSettings(

@@ -53,6 +53,7 @@ class LiveAnswer:
     error: tuple[str, str] | None = None  # code, sentence
     version: int = 0
     num_followers: int = 0
+    alone_timer: asyncio.TimerHandle | None = None  # of the last one that left
     is_kept: bool = False  # goes on without followers: whoever asked reads something else meanwhile
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
@@ -112,6 +113,8 @@ class LiveAnswers:
     async def follow(self, answer: LiveAnswer) -> AsyncGenerator[LiveAnswer, None]:
         """Yield at each change, not more often than the interval; the last one is done."""
         answer.num_followers += 1
+        if answer.alone_timer:  # else it would cut short the grace of who leaves after this one
+            answer.alone_timer.cancel()
         answer.is_kept = False
         try:
             seen = -1
@@ -126,10 +129,11 @@ class LiveAnswers:
         finally:
             answer.num_followers -= 1
             if not answer.num_followers and answer.phase != "done":
-                asyncio.get_running_loop().call_later(GRACE_S, self._stop_if_left_alone, answer)
+                loop = asyncio.get_running_loop()
+                answer.alone_timer = loop.call_later(GRACE_S, self._stop_if_unkept, answer)
 
-    def _stop_if_left_alone(self, answer: LiveAnswer) -> None:
-        if not answer.num_followers and not answer.is_kept:
+    def _stop_if_unkept(self, answer: LiveAnswer) -> None:
+        if not answer.is_kept:
             self.stop(answer)
 
     async def _run(self, answer: LiveAnswer) -> None:
@@ -149,6 +153,8 @@ class LiveAnswers:
         elif error := task.exception():
             logger.error("An answer failed", exc_info=error)
             answer.error = ("unexpected", f"The answer failed: {error}")
+        if answer.alone_timer:
+            answer.alone_timer.cancel()
         answer.phase = "done"
         self._answers.remove(answer)
         answer.touch()

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Final
 
+from chatbot.route_path import STUDIO_PREFIX
 from chatbot.ui.i18n import TEXTS, t
 from chatbot.ui.icons import icon
 from feedback_store.csv_text import to_csv
 from feedback_store.records import AuditEntry
 
-CSV_PATH: Final = "/studio/log.csv"
+CSV_PATH: Final = f"{STUDIO_PREFIX}/log.csv"
 _HEADER: Final = ("time", "who", "name", "what", "on what", "detail")
 _MAX_SHOWN: Final = 160  # characters of the detail on the screen
 

@@ -18,12 +18,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chatbot.route_path import route_path
+from chatbot.route_path import STUDIO_PREFIX, route_path
 from chatbot.ui.i18n import LANG_COOKIE, pick_lang, t
 
 ASSETS_DIR: Final = Path(__file__).parents[2] / "assets"
-STUDIO_PATH: Final = "/studio"
-_PAGES: Final = ("/", STUDIO_PATH, f"{STUDIO_PATH}/")
+_PAGES: Final = ("/", STUDIO_PREFIX, f"{STUDIO_PREFIX}/")
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ class PageMiddleware:
             return
         if path == "/" and self.settings.opens_studio(Request(scope)):
             root = str(scope.get("root_path", "")).rstrip("/")
-            await RedirectResponse(f"{root}{STUDIO_PATH}/", 303)(scope, receive, send)
+            await RedirectResponse(f"{root}{STUDIO_PREFIX}/", 303)(scope, receive, send)
             return
         await self._rewrite(scope, receive, send)
 

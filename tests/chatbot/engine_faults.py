@@ -24,6 +24,7 @@ from chatbot.engines.vllm_server import Timeouts, VllmSettings
 from chatbot.generation import PaceSettings
 from chatbot.identity import Identity
 from chatbot.limits import LimitSettings
+from chatbot.metrics import Metrics
 from chatbot.service import ChatService, ChatSettings
 from feedback_store.store import Store
 from tests.chatbot.engines.fake_openai import ANSWER, FakeOpenAI
@@ -97,7 +98,7 @@ async def _running(fake: FakeOpenAI, times: Times, folder: Path) -> AsyncIterato
         await engine.start()
         await engine.wait_ready(10)
         app = FastAPI()
-        app.include_router(build_api(service, Identity("s" * 64)))
+        app.include_router(build_api(service, Identity("s" * 64), Metrics(service)))
         async with serve(app) as url:
             yield engine, url
         await service.close()

@@ -12,13 +12,16 @@ from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chatbot.api import PREFIX, ApiSettings, build_api
+from chatbot.api import ApiSettings, build_api
 from chatbot.engines.base import EngineError
+from chatbot.full_house import House
 from chatbot.generation import PaceSettings
 from chatbot.guards import GuardSettings, install_guards
 from chatbot.identity import PERSON_COOKIE, AccessSettings, Identity
 from chatbot.limits import LimitSettings
+from chatbot.metrics import Metrics
 from chatbot.recommendation import from_dict, to_text
+from chatbot.route_path import QUESTIONS_PREFIX
 from chatbot.service import ChatService
 from chatbot.wire import to_event
 from feedback_store.store import Store
@@ -26,8 +29,8 @@ from tests.chatbot.conftest import QUICK, MakeService
 from tests.chatbot.live_server import serve
 from tests.scripted_engine import ANSWER, ANSWER_TEXT, Script, ScriptedEngine
 
-BASE = f"{PREFIX}/base-info"
-FREE = f"{PREFIX}/free-text"
+BASE = f"{QUESTIONS_PREFIX}base-info"
+FREE = f"{QUESTIONS_PREFIX}free-text"
 INFO = {"sessionId": "s1", "location": "바닷가", "workType": "영업직", "category": "플로깅"}
 TALK = {"sessionId": "s1", "message": "바다에서 할 일을 알려줘"}
 EVENT_SOURCE = {"accept": "text/event-stream"}
@@ -46,8 +49,10 @@ Ask = Callable[..., Any]
 def build_app(service: ChatService, guards: GuardSettings | None = None, **api: Any) -> FastAPI:
     identity = Identity("s" * 64, AccessSettings())
     app = FastAPI(title="ecoloop", docs_url=None, redoc_url=None)
-    install_guards(app, identity, guards)
-    app.include_router(build_api(service, identity, ApiSettings(**api)))
+    metrics = Metrics(service)
+    house = House(service.limits.is_full, metrics.count_request)
+    install_guards(app, identity, guards, house)
+    app.include_router(build_api(service, identity, metrics, ApiSettings(**api)))
     app.state.identity = identity
     return app
 
@@ -306,6 +311,22 @@ async def test_health_and_metrics_tell_what_happened(make_service: MakeService) 
         "ecoloop_answers_running 0.0",
     ):
         assert line in metrics.text
+
+
+async def test_who_is_turned_away_at_the_door_is_counted_too(make_service: MakeService) -> None:
+    service = make_service(Script(hangs=True), limits=LimitSettings(num_streams=1))
+    with service.limits.answering("somebody"):
+        async with client_of(build_app(service)) as client:
+            told = await client.get(BASE, params=INFO)
+            event = await client.get(BASE, params=INFO, headers={"accept": "text/event-stream"})
+            posted = await client.post(FREE, json=TALK)
+            unknown = await client.post(f"{QUESTIONS_PREFIX}other", json=TALK)
+            metrics = (await client.get("/metrics")).text
+    statuses = [answer.status_code for answer in (told, event, posted, unknown)]
+    assert statuses == [429, 200, 429, 404]
+    assert posted.json()["message"] == parse_events(event.text)[0][1]["message"]
+    assert 'requests_total{method="GET",route="base-info",status="429"} 2.0' in metrics
+    assert 'requests_total{method="POST",route="free-text",status="429"} 1.0' in metrics
 
 
 async def test_the_docs_need_nothing_from_outside_and_show_examples(

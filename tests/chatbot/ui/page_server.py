@@ -20,10 +20,12 @@ from starlette.requests import Request
 
 from chatbot.base_models import STARTER_DIR
 from chatbot.engines.base import AdapterRef, Chunk, EngineError, EngineStatus, Sampling
+from chatbot.full_house import House
 from chatbot.guards import install_guards
 from chatbot.identity import AccessSettings, Identity, Role, hash_password
 from chatbot.limits import LimitSettings
 from chatbot.login import build_login
+from chatbot.metrics import Metrics
 from chatbot.prompts import Message
 from chatbot.recommendation import canonical
 from chatbot.service import ChatService, ChatSettings
@@ -190,7 +192,8 @@ def build_app(store: Store, options: argparse.Namespace) -> FastAPI:
     settings = UiSettings(public_arena=True, has_login=bool(options.password))
     checks = CheckSettings(model_dir=STARTER_DIR)
     mount(app, Parts(service, store, engine.status, learning, identify, settings, checks))
-    install_guards(app, identity, None, service.limits.is_full)
+    house = House(service.limits.is_full, Metrics(service).count_request)
+    install_guards(app, identity, None, house)
     return app
 
 

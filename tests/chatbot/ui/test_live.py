@@ -1,4 +1,5 @@
 import asyncio
+from contextlib import aclosing
 from dataclasses import replace
 
 import pytest
@@ -135,6 +136,23 @@ async def test_an_answer_that_nobody_looks_at_is_stopped_after_a_while(
     await asyncio.wait({answer.task}, timeout=5)
     assert answer.error
     assert answer.error[0] == "stopped"
+
+
+async def test_who_looks_again_and_leaves_has_the_whole_grace_again(
+    make_service: MakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_module, "GRACE_S", 0.4)
+    answers = follow_ready(make_service(Script(tokens_per_s=30)))
+    answer = answers.start(REQUEST)
+    for pause_s in (0.3, 0.3, 0.0):  # a page that is reloaded again and again
+        async with aclosing(answers.follow(answer)) as seen:
+            await anext(seen)
+        await asyncio.sleep(pause_s)
+    assert answer.phase != "done"
+    assert answer.alone_timer
+    answers.stop(answer)
+    await see(answers, answer)
+    assert answer.alone_timer.cancelled()
 
 
 @pytest.mark.parametrize("state", ["starting", "ready"])
