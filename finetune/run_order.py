@@ -117,7 +117,9 @@ def check_room(data_dir: Path, base_dir: Path, recipe: Recipe) -> None:
 
 
 def renew_order(store: Store, run: Run, settings: RunSettings) -> None:
-    """Before a run goes on: where things lie now, and less at once where memory ran out."""
+    """Before a run goes on: where things lie now, and less at once where memory ran out. Raises
+    RunError without room on the disk.
+    """
     run_dir = run_dir_of(store.data_dir, run.run_id)
     job = read_job(run_dir)
     dataset = store.get_dataset(run.dataset_id) if run.dataset_id else None
@@ -129,6 +131,7 @@ def renew_order(store: Store, run: Run, settings: RunSettings) -> None:
         can_server_sleep=settings.can_server_sleep,
         memory_corrections=read_corrections(store.data_dir, run.base_model),
     )
+    check_room(store.data_dir, Path(job.base.path), job.recipe)
     code = (run.result.get("error") or {}).get("code")
     if code in (KILLED, NOT_ENOUGH_MEMORY):
         job = _ask_for_less(job, run, run_dir, was_killed=code == KILLED)

@@ -314,9 +314,9 @@ def resume_run(
         )
     with _STARTING:
         _refuse_second(store)
+        renew_order(store, run, settings or RunSettings())
         for name in (RESULT_FILE, _CANCEL_MARK, _STALL_MARK):
             (run_dir / name).unlink(missing_ok=True)
-        renew_order(store, run, settings or RunSettings())
         with _spawning(run_dir) as mark:
             return store.update_run(
                 run_id,

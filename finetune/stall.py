@@ -14,6 +14,7 @@ import psutil
 PATIENCE_S: Final = 600.0
 _LEAST_S: Final = 0.5  # of processor time; waiting for a file takes less in all the patience
 _LOOK_EVERY_S: Final = 0.5
+_ASLEEP_S: Final = 60.0
 
 
 class StallWatch:
@@ -28,9 +29,12 @@ class StallWatch:
     def is_stalled(self) -> bool:
         """Whether it did nothing for all the patience; a process that is gone is not stalled."""
         now = time.monotonic()
-        if now - self._looked_at < _LOOK_EVERY_S:
+        since_s = now - self._looked_at
+        if since_s < _LOOK_EVERY_S:
             return False
         self._looked_at = now
+        if since_s > _ASLEEP_S:  # the machine was, or nobody looked
+            self._changed_at += since_s
         try:
             used_s = _processor_time(psutil.Process(self._pid))
         except psutil.Error:

@@ -7,6 +7,7 @@ imported inside, after the first line of the log.
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 import time
@@ -18,7 +19,15 @@ from typing import Any
 
 import psutil
 
-from finetune.job import ADAPTER_DIR, SFT_DIR, TrainingJob, read_job
+from finetune.checkpoints import clear_broken
+from finetune.job import (
+    ADAPTER_DIR,
+    CHECKPOINTS_DIR,
+    PREFERENCES_DIR,
+    SFT_DIR,
+    TrainingJob,
+    read_job,
+)
 from finetune.machine import may_have_card
 from finetune.preflight import PreflightRefused, check_all, check_answers
 from finetune.run_report import RunReport
@@ -48,6 +57,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _fail(report: RunReport, error: Exception) -> int:
     code = str(getattr(error, "code", "unexpected"))
+    if _is_disk_full(error):
+        code = "disk_full"
+        for folder in (CHECKPOINTS_DIR, f"{CHECKPOINTS_DIR}/{PREFERENCES_DIR}"):
+            clear_broken(report.run_dir / folder)  # half a checkpoint; the result needs its room
     message = str(error) if code != "unexpected" else f"{type(error).__name__}: {error}"
     preflight = error.report.to_dict() if isinstance(error, PreflightRefused) else None
     result = {"state": "failed", "error": {"code": code, "message": message}}
@@ -55,6 +68,11 @@ def _fail(report: RunReport, error: Exception) -> int:
     report.result({**result, **{name: value for name, value in found.items() if value}})
     report.event("failed", message, code=code)
     return 1
+
+
+def _is_disk_full(error: Exception) -> bool:
+    """safetensors and torch wrap the system's error; its words stay."""
+    return getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
 
 
 def _lower_priority(niceness: int) -> None:

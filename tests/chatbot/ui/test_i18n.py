@@ -49,6 +49,13 @@ def test_an_error_without_translation_keeps_its_sentence() -> None:
     assert translate_error("en", "empty_message", "x") == "Please write a message."
 
 
+@pytest.mark.parametrize("lang", ["ko", "en"])
+def test_an_error_with_figures_has_them_in_both_languages(lang: str) -> None:
+    said = translate_error(lang, "no_room", "x", {"needed": "3.2", "free": "0.4"})
+    assert "3.2 GiB" in said
+    assert "0.4 GiB" in said
+
+
 @pytest.mark.parametrize(
     ("cookie", "header", "expected"),
     [

@@ -1,0 +1,46 @@
+import errno
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from finetune.job import CHECKPOINTS_DIR, RESULT_FILE, Base, TrainingJob
+from finetune.recipe import Recipe
+from finetune.run_files import read_json
+from finetune.run_report import RunReport
+from finetune.train import _choose_libraries, _fail
+from tests.finetune.training_jobs import cut, write_checkpoint
+
+
+def test_without_tracking_what_a_shell_says_of_wandb_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would ask the trainer for a library that was just locked out."""
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setitem(sys.modules, "wandb", sys.modules.get("wandb"))
+    monkeypatch.setitem(sys.modules, "bitsandbytes", sys.modules.get("bitsandbytes"))
+    job = TrainingJob("r1", Recipe(tracking="off"), Base("tiny", "/tiny"), "/data")
+    _choose_libraries(job, tmp_path)
+    assert "WANDB_MODE" not in os.environ
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_full_disk_is_said_and_half_a_checkpoint_makes_room_for_the_result(
+    error: Exception, tmp_path: Path
+) -> None:
+    checkpoints = tmp_path / CHECKPOINTS_DIR
+    for step in (20, 40):
+        write_checkpoint(checkpoints, step)
+    cut(checkpoints / "checkpoint-40" / "optimizer.pt")
+    assert _fail(RunReport(tmp_path), error) == 1
+    result = read_json(tmp_path / RESULT_FILE)
+    assert result is not None
+    assert (result["state"], result["error"]["code"]) == ("failed", "disk_full")
+    assert [path.name for path in checkpoints.iterdir()] == ["checkpoint-20"]
