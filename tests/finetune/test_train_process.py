@@ -10,6 +10,7 @@ from finetune.recipe import Recipe
 from finetune.run_files import read_json
 from finetune.run_report import RunReport
 from finetune.train import _choose_libraries, _fail
+from finetune.training_setup import NotEnoughMemory
 from tests.finetune.training_jobs import cut, write_checkpoint
 
 
@@ -44,3 +45,12 @@ def test_a_full_disk_is_said_and_half_a_checkpoint_makes_room_for_the_result(
     assert result is not None
     assert (result["state"], result["error"]["code"]) == ("failed", "disk_full")
     assert [path.name for path in checkpoints.iterdir()] == ["checkpoint-20"]
+
+
+def test_a_run_that_memory_did_not_suffice_for_tells_what_it_took(tmp_path: Path) -> None:
+    memory = {"peak_mib": 900, "num_shortages": 3}
+    assert _fail(RunReport(tmp_path), NotEnoughMemory("Memory ran out.", memory)) == 1
+    result = read_json(tmp_path / RESULT_FILE)
+    assert result is not None
+    assert result["error"]["code"] == "not_enough_memory"
+    assert result["memory"] == memory
