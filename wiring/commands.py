@@ -21,6 +21,7 @@ from settings import Settings
 from wiring import data_commands as data
 from wiring import dataset_commands as dataset
 from wiring import gate_commands as gate
+from wiring import lineage_commands as lineage
 from wiring import model_commands as model
 from wiring.checks import make_checks
 from wiring.context import EXIT_FAILED, EXIT_OK, EXIT_REFUSED, Context, say_result
@@ -174,6 +175,11 @@ COMMANDS: Final[dict[str, Command]] = {
         "give a version away: merged or alone, GGUF, hub",
         model.run_export_model,
         model.add_export_model,
+    ),
+    "lineage": Command(
+        "what stands behind an answer, and where words went",
+        lineage.run_lineage,
+        lineage.add_lineage,
     ),
     "backup": Command("copy the database, verified", data.run_backup, data.add_backup),
     "export-person": Command(
