@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from finetune.cases import asked_category
+from finetune.readable import read_fields
 
 SHINGLE_CHARS = 8
 COPY_SHARE = 0.8  # of an answer's shingles in one other text
@@ -37,18 +38,6 @@ def read_training_answers(dataset_dir: Path) -> Iterator[TrainingAnswer]:
             yield TrainingAnswer(asked_category(prompt), text, question)
 
 
-def _readable(text: str) -> str:
-    """The strings of a JSON text in order, so that answers and completions compare alike."""
-    try:
-        value = json.loads(text)
-        parts = [value["recommend"]]
-        for challenge in value["challenges"]:
-            parts += [challenge["title"], challenge["description"]]
-        return " ".join(parts)
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return text
-
-
 def _shingles(text: str) -> set[str]:
     squeezed = "".join(text.split())
     return {
@@ -67,7 +56,7 @@ def find_copies(
     known = set().union(*ours.values()) if ours else set()
     best: dict[str, tuple[float, TrainingAnswer]] = {}
     for row in training:
-        shared = _shingles(_readable(row.text)) & known
+        shared = _shingles(" ".join(read_fields(row.text))) & known
         for answer_id, shingles in ours.items():
             if len(shared) < COPY_SHARE * len(shingles):
                 continue

@@ -354,17 +354,3 @@ def undo_decision(
 ) -> Decision:
     """Back to what stood there before the last decision, where it was this curator's."""
     return Decision(store.undo_decision(example_ids, decided_by=curator))
-
-
-def recheck(
-    store: Store, example_ids: Iterable[int], *, settings: CheckSettings = DEFAULT_CHECKS
-) -> int:
-    """Run the checks again on pending examples; the number whose flags changed."""
-    num_changed = 0
-    for example in _get_examples(store, example_ids):
-        flags = _flag_dicts(check_example(example, settings))
-        if example.state == "pending" and flags != example.flags:
-            num_changed += store.decide_examples(
-                [example.example_id], state="pending", decided_by=CHECKER, flags=flags
-            )
-    return num_changed

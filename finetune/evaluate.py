@@ -21,7 +21,8 @@ from finetune.cases import HeldOutCase, held_out_cases
 from finetune.checks import AnswerFormat
 from finetune.copies import TrainingAnswer
 from finetune.metrics import measure
-from finetune.report import Answer, Report, current_time
+from finetune.report import Answer, Report
+from finetune.run_files import current_time
 
 
 class Cancelled(Exception):

@@ -16,9 +16,9 @@ from typing import Final
 import httpx
 
 from chatbot.prompts import Message
-from chatbot.recommendation import RecommendationError, parse, to_text
 from feedback_store.records import Turn
 from feedback_store.store import Store
+from finetune.readable import read_fields
 from finetune.report import Answer, Report, wilson_interval
 
 Ask = Callable[[Sequence[Message]], str]
@@ -90,17 +90,14 @@ class Calibration:
         return self.num_votes >= MIN_VOTES and self.low > 0.5
 
 
-def _readable(text: str) -> str:
-    try:
-        return to_text(parse(text))
-    except RecommendationError:
-        return text
+def _show(text: str) -> str:
+    return "\n".join(read_fields(text))
 
 
 def _ask_once(ask: Ask, pair: Pair) -> str:
     shown = (
-        f"Question:\n{pair.question}\n\nAnswer A:\n{_readable(pair.first)}\n\n"
-        f"Answer B:\n{_readable(pair.second)}"
+        f"Question:\n{pair.question}\n\nAnswer A:\n{_show(pair.first)}\n\n"
+        f"Answer B:\n{_show(pair.second)}"
     )
     messages: list[Message] = [
         {"role": "system", "content": _INSTRUCTION},
@@ -114,7 +111,7 @@ def prefers_first(ask: Ask, pair: Pair) -> bool | None:
     """Whether the judge prefers the first answer, whichever side it stands on; None: no clear
     preference.
     """
-    if _readable(pair.first) == _readable(pair.second):
+    if read_fields(pair.first) == read_fields(pair.second):
         return None
     straight = _ask_once(ask, pair)
     swapped = _ask_once(ask, Pair(pair.question, pair.second, pair.first))

@@ -7,7 +7,7 @@ in a whole band are candidates, and only the rest of their signatures decides.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -102,13 +102,3 @@ def _find_twins(signatures: Signatures) -> NDArray[np.int64]:
         is_twin = _similar(signatures, earlier, later)
         twins[later[is_twin]] = earlier[is_twin]
     return twins
-
-
-def find_near_duplicates(texts: Iterable[str]) -> Iterator[tuple[int, int]]:
-    """(index, index of an earlier text that is nearly the same)."""
-    book = SignatureBook()
-    for text in texts:
-        book.add(text)
-    for index, twin in enumerate(book.find_twins()):
-        if twin >= 0:
-            yield index, int(twin)

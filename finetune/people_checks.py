@@ -7,7 +7,6 @@ much was accepted before.
 
 from __future__ import annotations
 
-import json
 import string
 from collections import defaultdict
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from feedback_store.store import Store
 from finetune.category_fit import catalog_texts, theme_texts
 from finetune.flags import Flag, quote
 from finetune.hygiene import normalize
+from finetune.readable import read_fields
 
 PEOPLE_FLAGS: Final = frozenset({"burst", "repeated_phrase"})
 BURST_ROWS: Final = 10
@@ -58,18 +58,6 @@ class _Phrase:
         return len(self.corrections) >= enough or len(self.echoes) >= MIN_ECHOES
 
 
-def _readable(completion: str) -> str:
-    """The texts of an answer, one a line, without the JSON around them."""
-    try:
-        value = json.loads(completion)
-        parts = [value["recommend"]]
-        for item in value["challenges"]:
-            parts += [item["title"], item["description"]]
-        return "\n".join(parts)
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return completion
-
-
 def _phrases(text: str) -> set[str]:
     """Runs of two and three words, and the stems of long words: what can be planted in any
     sentence, whatever stands around it.
@@ -90,8 +78,12 @@ def _said_by_the_model(store: Store) -> set[str]:
         phrase
         for example in _waiting(store)
         if example.rejected
-        for phrase in _phrases(_readable(example.rejected))
+        for phrase in _answer_phrases(example.rejected)
     }
+
+
+def _answer_phrases(completion: str) -> set[str]:
+    return _phrases("\n".join(read_fields(completion)))
 
 
 @cache
@@ -103,9 +95,9 @@ def _known_phrases() -> frozenset[str]:
 
 def _collect_phrases(example: Example, found: defaultdict[str, _Phrase]) -> None:
     """What the person wrote that the model had not; of a liked answer, what they had typed."""
-    said = _phrases(_readable(example.completion)) - _known_phrases()
+    said = _answer_phrases(example.completion) - _known_phrases()
     if example.rejected:
-        brought = said - _phrases(_readable(example.rejected))
+        brought = said - _answer_phrases(example.rejected)
     else:
         asked = "\n".join(m["content"] for m in example.messages if m["role"] == "user")
         brought = said & _phrases(asked)

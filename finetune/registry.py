@@ -28,7 +28,8 @@ from finetune.adapter_folder import (
     verify_adapter,
 )
 from finetune.gate import Verdict
-from finetune.report import Report, current_time
+from finetune.report import Report
+from finetune.run_files import current_time
 
 PRODUCTION: Final = "production"
 CANARY: Final = "canary"
@@ -211,11 +212,6 @@ def previous_version(store: Store) -> str | None:
     if not earlier:
         raise RegistryError("nothing_to_roll_back", "The base model answers; nothing is older.")
     return next(item for item in reversed(earlier) if _is_sound(store, item))
-
-
-def roll_back(store: Store, actor: str, reason: str = "rolled back") -> AliasEvent:
-    """Return to the version before: one transaction."""
-    return store.set_alias(PRODUCTION, previous_version(store), actor=actor, reason=reason)
 
 
 def retire(store: Store, adapter_version: str) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 Better = Literal["higher", "lower", "neither"]
@@ -143,8 +142,3 @@ def quantile_metric(name: str, unit: Unit, values: Sequence[float], quantile: fl
     ordered = sorted(values)
     rank = max(0, math.ceil(quantile * len(ordered)) - 1)
     return Metric(name, "neither", unit, ordered[rank], len(ordered))
-
-
-def current_time() -> str:
-    """Now, as all `_at` fields are written: UTC, ISO 8601, milliseconds, "Z"."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

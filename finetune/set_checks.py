@@ -7,7 +7,6 @@ One pass over the store; a million examples fit into a few hundred megabytes.
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 from array import array
 from collections import Counter
@@ -29,6 +28,7 @@ from finetune.flags import Flag, quote
 from finetune.held_out import HELD_OUT
 from finetune.near_duplicates import SignatureBook
 from finetune.people_checks import PEOPLE_FLAGS, PeopleFlags, check_people
+from finetune.readable import read_fields
 
 MIN_EXAMPLES: Final = 50  # LIBRARIES: supervised training is offered from here on
 MIN_FOR_SHARES: Final = 20  # below that a share says nothing
@@ -99,13 +99,9 @@ class _Survey:
         if not self.is_recommendation:
             return example.completion
         self.formats[describe_format(example.original_text)] += 1
-        try:
-            value = json.loads(example.completion)
-            items = [(item["title"], item["description"]) for item in value["challenges"]]
-            return "\n".join([value["recommend"], *(part for pair in items for part in pair)])
-        except (ValueError, TypeError, KeyError, RecursionError):
-            self.num_unreadable += 1
-            return example.completion
+        fields = read_fields(example.completion)
+        self.num_unreadable += fields == (example.completion,)
+        return "\n".join(fields)
 
 
 def _hash(text: str) -> int:

@@ -11,7 +11,6 @@ from finetune.curate import (
     collect_feedback,
     exclude_examples,
     fix_example,
-    recheck,
     suggest_fix,
     undo_decision,
 )
@@ -215,15 +214,6 @@ def test_decisions_can_be_undone(store: Store) -> None:
     assert states(store) == [("train", "accepted", ANSWER.recommend)]
     assert undo_decision(store, [1]).num_changed == 1
     assert states(store) == [("train", "pending", ANSWER.recommend)]
-
-
-def test_recheck_writes_the_flags_that_hold_now(store: Store) -> None:
-    stale = {"name": "old", "severity": "warning", "evidence": "x", "fix": "y"}
-    store.add_examples([make_example(flags=(stale,))])
-    assert recheck(store, [1]) == 1
-    assert recheck(store, [1]) == 0
-    example = store.find_examples().items[0]
-    assert (example.flags, example.state) == ((), "pending")
 
 
 def test_a_missing_example_is_named(store: Store) -> None:

@@ -19,7 +19,6 @@ from finetune.registry import (
     promote,
     publish_adapter,
     retire,
-    roll_back,
 )
 from finetune.report import Report
 from tests.finetune.published import PASSED, add_run, folders, make_report, publish
@@ -29,6 +28,11 @@ from tests.finetune.published import PASSED, add_run, folders, make_report, publ
 def store(tmp_path: Path) -> Iterator[Store]:
     with Store.open(tmp_path / "data") as opened:
         yield opened
+
+
+def roll_back(store: Store, actor: str) -> None:
+    """Move the alias only, as swap.py does once the version is loaded."""
+    store.set_alias(PRODUCTION, previous_version(store), actor=actor, reason="rolled back")
 
 
 def raised_code(call: object, *args: object, **options: object) -> str:
