@@ -15,7 +15,8 @@ from chatbot.ui.icons import icon, logo
 from chatbot.ui.parts import Parts
 from chatbot.ui.people import Person, needs, require_curator, who
 
-INTERVAL_S: Final = 1.5
+# How soon the page asks again while the engine is not ready; half a service may last for hours.
+INTERVALS_S: Final[dict[str, float]] = {"starting": 1.5, "asleep": 1.5, "degraded": 15.0}
 _KINDS: Final = {
     "starting": "busy",
     "asleep": "busy",
@@ -58,18 +59,29 @@ def render_header(
     )
 
 
-def render_status(status: EngineStatus, production: str | None, lang: str) -> str:
-    """One line: ready with which version, or what is being waited for."""
+def render_status(
+    status: EngineStatus, production: str | None, lang: str, *, shows_detail: bool
+) -> str:
+    """One line: ready with which version, or what is being waited for. The detail may hold a line
+    of the engine's log, so it is for the studio only.
+    """
     kind = _KINDS[status.state]
     sentence = t(lang, f"engine_{status.state}")
     version = production or t(lang, "base_model")
-    detail = f"{status.base_model} · {status.detail}"
+    detail = escape(f"{status.base_model} · {status.detail}")
+    title = f' title="{detail}"' if shows_detail else ""
     shown = f"{sentence} · {version}" if status.state == "ready" else sentence
     return (
-        f'<p class="eco-status eco-status-{kind}" data-state="{status.state}" role="status" '
-        f'title="{escape(detail)}"><span class="eco-dot" aria-hidden="true"></span>'
+        f'<p class="eco-status eco-status-{kind}" data-state="{status.state}" role="status"'
+        f'{title}><span class="eco-dot" aria-hidden="true"></span>'
         f"{escape(shown)}</p>"
     )
+
+
+def look_again(status: EngineStatus) -> gr.Timer:
+    """The timer as the status wants it; off once there is nothing to wait for."""
+    interval_s = INTERVALS_S.get(status.state)
+    return gr.Timer(interval_s, active=True) if interval_s else gr.Timer(active=False)
 
 
 class Header:
@@ -83,7 +95,7 @@ class Header:
         with gr.Row(elem_classes="eco-top"):
             self.bar = html_part("header")
             self.status = html_part("engine-status")
-        self.timer = gr.Timer(INTERVAL_S, active=False)
+        self.timer = gr.Timer(INTERVALS_S["starting"], active=False)
 
     def wire(self, demo: gr.Blocks) -> None:
         """Fill in on load, then look again while the engine is not ready."""
@@ -108,8 +120,8 @@ class Header:
         lang = self._person(request).lang
         status = self.parts.engine_status()
         production = self.parts.learning.production()
-        html = render_status(status, production, lang)
-        return html, gr.Timer(active=status.state in ("starting", "asleep", "degraded"))
+        html = render_status(status, production, lang, shows_detail=self.is_studio)
+        return html, look_again(status)
 
     def _person(self, request: gr.Request) -> Person:
         return require_curator(self.parts, request) if self.is_studio else who(self.parts, request)
