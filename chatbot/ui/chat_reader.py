@@ -18,7 +18,6 @@ from chatbot.ui.privacy_view import PrivacyView, describe_retention, render_priv
 from chatbot.ui.versions import describe_version
 from feedback_store.records import Conversation, Turn
 
-NUM_TALKS: Final = 50
 MAX_QUERY: Final = 200  # characters
 
 
@@ -92,12 +91,14 @@ class ChatReader:
         self, state: OpenChat, person: Person, query: str, writing: Sequence[LiveAnswer]
     ) -> str:
         """The person's earlier conversations, or those that contain the words."""
-        found = self.parts.chat.list_conversations(
-            person.person_id, query.strip()[:MAX_QUERY] or None
+        query, num = query.strip()[:MAX_QUERY], state.num_talks
+        found = self.parts.store.list_conversations(
+            person.person_id, query=query or None, limit=num + 1
         )
         view = TalksView(
             lang=person.lang,
-            conversations=found[:NUM_TALKS],
+            conversations=found[:num],
+            has_more=len(found) > num,
             current=state.conversation_id,
             query=query,
             writing={live.conversation_id or "": live.request.text for live in writing},

@@ -10,6 +10,7 @@ from chatbot.themes import BaseInfo
 from feedback_store.records import Conversation
 
 _DEFAULTS: Final = BaseInfo("city", "office", "ZERO_WASTE")
+NUM_TALKS: Final = 30  # conversations of the list at first, and more with each press
 
 
 @dataclass(frozen=True)
@@ -20,10 +21,15 @@ class OpenChat:
     editing: int | None = None
     panel: int | None = None
     message: str = ""
+    num_talks: int = NUM_TALKS  # of the list beside it
 
     def without_forms(self) -> OpenChat:
         """The same conversation with every panel and form closed."""
-        return OpenChat(self.conversation_id)
+        return OpenChat(self.conversation_id, num_talks=self.num_talks)
+
+    def with_more_talks(self) -> OpenChat:
+        """The list as far as the next older ones."""
+        return replace(self, num_talks=self.num_talks + NUM_TALKS)
 
 
 @dataclass(frozen=True)

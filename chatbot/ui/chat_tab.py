@@ -65,7 +65,7 @@ class ChatTab:
         part.new.click(self.on_new, **quick)
         part.search.change(self.on_search, inputs=[part.search, part.state], **quick)
         # "multiple": an opened conversation may still be seen to grow when the next is wanted.
-        part.talks.act(self.on_open, trigger_mode="multiple", **slow)
+        part.talks.act(self.on_open, inputs=[part.state], trigger_mode="multiple", **slow)
         part.privacy.act(self.on_privacy, **quick)
 
     def wire_load(self, demo: gr.Blocks) -> None:
@@ -82,14 +82,23 @@ class ChatTab:
     @needs("chatter")
     async def on_load(self, remembered: str, request: gr.Request) -> AsyncIterator[Updates]:
         """First sight of the page, or a reload."""
-        async for updates in self._open(remembered or "", self._person(request), request):
+        wanted = OpenChat(remembered or "")
+        async for updates in self._open(wanted, self._person(request), request):
             yield updates
 
     @needs("chatter")
-    async def on_open(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Updates]:
-        """One of the earlier conversations."""
-        wanted = str(event_data(event).get("id", ""))
-        async for updates in self._open(wanted, self._person(request), request):
+    async def on_open(
+        self, state: OpenChat, event: gr.EventData, request: gr.Request
+    ) -> AsyncIterator[Updates]:
+        """One of the earlier conversations, or more of their list."""
+        person, data = self._person(request), event_data(event)
+        if data.get("action") == "more":
+            state = state.with_more_talks()
+            html = await self.screen.show_talks(state, person, str(data.get("query", "")))
+            yield {self.part.talks: html, self.part.state: state}
+            return
+        wanted = OpenChat(str(data.get("id", "")), num_talks=state.num_talks)
+        async for updates in self._open(wanted, person, request):
             yield updates
 
     @needs("chatter")
@@ -220,13 +229,14 @@ class ChatTab:
         return await self.screen.show_turns(state, person)
 
     async def _open(
-        self, conversation_id: str, person: Person, request: gr.Request
+        self, state: OpenChat, person: Person, request: gr.Request
     ) -> AsyncIterator[Updates]:
         self.visits.turn_page(person, request.session_hash)
         with self.visits.visit(person, request.session_hash) as visit:
-            live = self.live.find(person.person_id, conversation_id)
-            talk = await asyncio.to_thread(self.reader.find_conversation, conversation_id, person)
-            state = OpenChat(conversation_id if live or talk else "")
+            wanted = state.conversation_id
+            live = self.live.find(person.person_id, wanted)
+            talk = await asyncio.to_thread(self.reader.find_conversation, wanted, person)
+            state = replace(state, conversation_id=wanted if live or talk else "")
             updates = await self.screen.show(state, person, is_busy=live is not None)
             if visit.is_over:
                 return

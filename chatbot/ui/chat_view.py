@@ -302,6 +302,7 @@ class TalksView:
     conversations: Sequence[Conversation] = ()
     current: str = ""
     query: str = ""
+    has_more: bool = False
     writing: Mapping[str, str] = field(default_factory=dict)  # answers on their way: id → question
 
 
@@ -320,7 +321,14 @@ def render_talks(view: TalksView) -> str:
     if not items:
         key = "no_conversation_found" if view.query else "no_conversations"
         return f'<p class="eco-side-empty">{t(view.lang, key)}</p>'
-    return f'<ul class="eco-talks">{"".join(items)}</ul>'
+    more = ""
+    if view.has_more:
+        more = (
+            f'<button type="button" class="eco-button eco-quiet" id="talks-more" '
+            f'data-action="more" data-query="{escape(view.query)}">'
+            f"{t(view.lang, 'talks_more')}</button>"
+        )
+    return f'<ul class="eco-talks">{"".join(items)}</ul>{more}'
 
 
 def _render_talk(view: TalksView, talk_id: str, title: str, updated_at: str = "") -> str:

@@ -143,9 +143,16 @@ def test_earlier_conversations_are_escaped_and_the_open_one_is_marked() -> None:
     assert "찾는 말" in render_talks(TalksView("ko", query="없는 말"))
 
 
+def test_older_conversations_are_one_press_away() -> None:
+    html = render_talks(TalksView("ko", [make_talk()], query=EVIL, has_more=True))
+    assert 'id="talks-more"' in html
+    assert "<img" not in html
+    assert "talks-more" not in render_talks(TalksView("ko", [make_talk()]))
+
+
 def test_a_conversation_whose_first_answer_is_being_written_stands_above_the_others() -> None:
     writing = {"c2": EVIL, "c1": "또 물어봐요"}
-    html = render_talks(TalksView("ko", [make_talk(title="처음 질문")], "", "", writing))
+    html = render_talks(TalksView("ko", [make_talk(title="처음 질문")], writing=writing))
     assert re.findall(r'data-id="(\w+)"', html) == ["c2", "c1"]
     assert html.count("답하는 중") == 2
     assert "<img" not in html
