@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -25,6 +26,10 @@ from finetune.formats import ImportProgress, ImportResult, ImportSettings, impor
 from finetune.import_rows import RowSettings
 from finetune.source_files import SUFFIXES, FormatError
 from finetune.starter_corpus import EXAMPLES_PATH
+
+logger = logging.getLogger(__name__)
+
+OnProgress = Callable[[ImportProgress], None]
 
 FILE_TYPES: Final = list(SUFFIXES)
 POLL_S: Final = 0.3
@@ -93,9 +98,9 @@ def _render_set_flags(result: ImportResult, lang: str) -> str:
     return f'<ul class="eco-flags">{rows}</ul>' if rows else ""
 
 
-def render_import_error(name: str, error: FormatError | StoreError, lang: str) -> str:
+def render_import_error(name: str, code: str, message: str, lang: str) -> str:
     """Why nothing of a file could be read."""
-    sentence = translate_error(lang, error.code, str(error))
+    sentence = translate_error(lang, code, message)
     return (
         f'<p class="eco-notice eco-notice-bad" role="alert">{icon("warn")}'
         f"<span>{escape(name)}: {escape(sentence)}</span></p>"
@@ -188,21 +193,29 @@ class ImportPanel:
     ) -> AsyncIterator[tuple[str, bool]]:
         """The rows read so far, again and again; at last what became of them."""
         latest: list[ImportProgress] = []
-        store = self.parts.store
-        work = asyncio.to_thread(import_path, store, path, settings, on_progress=latest.append)
+        work = asyncio.to_thread(self.import_file, path, settings, person, latest.append)
         task = asyncio.create_task(work)
         while not (await asyncio.wait({task}, timeout=POLL_S))[0]:
             yield render_import_progress(latest[-1] if latest else None, person.lang), False
-        yield self._describe(path.name, task, person), True
+        yield task.result(), True
 
-    def _describe(self, name: str, task: asyncio.Task[ImportResult], person: Person) -> str:
+    def import_file(
+        self, path: Path, settings: ImportSettings, person: Person, tell: OnProgress
+    ) -> str:
+        """What became of the file, as HTML. Blocks; in one piece, so that an import stands in the
+        log also when whoever dropped the file has left the page meanwhile.
+        """
+        store = self.parts.store
         try:
-            result = task.result()
+            result = import_path(store, path, settings, on_progress=tell)
+            num_new = f"{result.num_new} examples"
+            store.record(person.person_id, "import", path.name, what=num_new)
         except (FormatError, StoreError) as error:
-            return render_import_error(name, error, person.lang)
-        num_new = f"{result.num_new} examples"
-        self.parts.store.record(person.person_id, "import", name, what=num_new)
-        return render_import_result(name, result, person.lang)
+            return render_import_error(path.name, error.code, str(error), person.lang)
+        except Exception as error:  # whatever it was, the page must not go on reading for ever
+            logger.exception("An import failed")
+            return render_import_error(path.name, "unexpected", str(error), person.lang)
+        return render_import_result(path.name, result, person.lang)
 
 
 def _sort_files(paths: list[str], lang: str) -> tuple[list[Path], list[Path], str]:
@@ -214,5 +227,5 @@ def _sort_files(paths: list[str], lang: str) -> tuple[list[Path], list[Path], st
         try:
             (unnamed if preview_columns(path) else named).append(path)
         except FormatError as error:
-            errors += render_import_error(path.name, error, lang)
+            errors += render_import_error(path.name, error.code, str(error), lang)
     return named, unnamed, errors

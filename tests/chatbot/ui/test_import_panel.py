@@ -1,0 +1,65 @@
+import asyncio
+import json
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from chatbot.recommendation import canonical
+from chatbot.ui import import_panel
+from chatbot.ui.import_panel import ImportPanel
+from chatbot.ui.parts import Parts
+from chatbot.ui.people import Person
+from feedback_store.store import Store
+from finetune.formats import ImportSettings
+from tests.finetune.examples import numbered_answer
+
+CURATOR = Person("p_kim", "curator", "ko")
+HERE = ImportSettings(num_workers=0, check_set=False)
+
+
+@pytest.fixture
+def panel(store: Store) -> ImportPanel:
+    nothing = cast("Any", None)
+    return ImportPanel(Parts(nothing, store, nothing, nothing, identify=nothing))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    rows = [{"instruction": f"{n}층에서 뭘 할까요?", "output": canonical(numbered_answer(n))}
+            for n in range(3)]  # fmt: skip
+    path = tmp_path / "team.jsonl"
+    path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), "utf-8")
+    return path
+
+
+async def test_an_import_stands_in_the_log_also_when_the_page_is_left(
+    panel: ImportPanel, file: Path
+) -> None:
+    steps = panel._import(file, HERE, CURATOR)
+    reading = asyncio.ensure_future(anext(steps))
+    await asyncio.sleep(0)
+    reading.cancel()  # whoever dropped the file closes the page
+    await asyncio.gather(reading, return_exceptions=True)
+    for _ in range(200):
+        await asyncio.sleep(0.02)
+        if panel.parts.store.list_audit():
+            break
+    [entry] = panel.parts.store.list_audit()
+    assert (entry.actor, entry.action, entry.target) == ("p_kim", "import", "team.jsonl")
+    assert panel.parts.store.count_examples() == 3
+
+
+async def test_an_import_that_breaks_says_so_and_stops_waiting(
+    panel: ImportPanel, file: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    def break_down(*_arguments: Any, **_settings: Any) -> None:
+        raise OSError("/srv/data: Input/output error")
+
+    monkeypatch.setattr(import_panel, "import_path", break_down)
+    shown = [step async for step in panel._import(file, HERE, CURATOR)]
+    assert shown[-1][1]
+    assert "예상하지 못한 문제" in shown[-1][0]
+    assert "/srv/data" not in shown[-1][0]
+    assert "An import failed" in caplog.text
+    assert panel.parts.store.list_audit() == []
