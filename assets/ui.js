@@ -122,6 +122,12 @@ window.eco = (() => {
   const settle = (element) => {
     nameGroups();
     restoreQuestion(element);
+    const told = element.querySelector("[data-told]"); // said once, below all that was said before
+    if (told) {
+      told.removeAttribute("data-told");
+      isFollowing = true;
+      setTimeout(followEnd, SETTLE_MS);
+    }
     for (const time of element.querySelectorAll("time[datetime]:not([data-local])")) {
       time.dataset.local = "1";
       const date = new Date(time.getAttribute("datetime"));

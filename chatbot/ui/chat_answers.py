@@ -20,7 +20,7 @@ from chatbot.ui.chat_view import (
     describe_end,
     render_announcement,
     render_live,
-    render_notice,
+    render_refusal,
     render_unsaved,
 )
 from chatbot.ui.chat_visits import Visit
@@ -175,10 +175,9 @@ class ChatAnswers:
 
     def _refuse(self, live: LiveAnswer, visit: Visit) -> Updates:
         """Refused at once: the page, and what was typed, stay as they are."""
-        sentence = describe_end(live, visit.lang)
         return {
-            self.part.live: render_notice(sentence, "warn"),
-            self.part.announce: render_announcement(sentence),
+            self.part.live: render_refusal(live, visit.lang),
+            self.part.announce: render_announcement(describe_end(live, visit.lang)),
             **self._look_at_engine(live),
         }
 

@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import Any, Final
 
 from chatbot.errors import ChatError
+from chatbot.feedback import MAX_COMMENT
 from chatbot.tries import Tries
 from chatbot.ui.blocks import tell
 from chatbot.ui.chat_state import OpenChat
 from chatbot.ui.chat_view import shown_recommendation
-from chatbot.ui.feedback_view import MAX_COMMENT, read_fields, read_reasons
+from chatbot.ui.feedback_view import read_fields, read_reasons
 from chatbot.ui.i18n import t
 from chatbot.ui.parts import Parts
 from chatbot.ui.people import Person

@@ -7,9 +7,9 @@ from typing import Final
 
 from chatbot.talk import follow_talk
 from chatbot.themes import BaseInfo
+from chatbot.turn_request import DEFAULT_INFO
 from feedback_store.records import Conversation
 
-_DEFAULTS: Final = BaseInfo("city", "office", "ZERO_WASTE")
 NUM_TALKS: Final = 30  # conversations of the list at first, and more with each press
 
 
@@ -43,9 +43,9 @@ class Chips:
     def filled(self) -> BaseInfo:
         """With the usual value where nothing is picked."""
         return BaseInfo(
-            self.location or _DEFAULTS.location,
-            self.work_type or _DEFAULTS.work_type,
-            self.category or _DEFAULTS.category,
+            self.location or DEFAULT_INFO.location,
+            self.work_type or DEFAULT_INFO.work_type,
+            self.category or DEFAULT_INFO.category,
         )
 
     @property

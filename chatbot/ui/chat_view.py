@@ -239,7 +239,15 @@ def render_unsaved(answer: LiveAnswer, lang: str) -> str:
     back = f' data-restore="{escape(request.text)}"' if is_words else ""
     said = _render_asked(answer, lang)
     notice = render_notice(describe_end(answer, lang), "warn")
-    return f'<article class="eco-turn" id="chat-unsaved"{back}>{said}{notice}</article>'
+    return (
+        f'<article class="eco-turn" id="chat-unsaved" data-told="1"{back}>{said}{notice}</article>'
+    )
+
+
+def render_refusal(answer: LiveAnswer, lang: str) -> str:
+    """Why a question was not taken; what was typed is still in the box."""
+    notice = render_notice(describe_end(answer, lang), "warn")
+    return f'<div class="eco-turn" data-told="1">{notice}</div>'
 
 
 def _render_asked(answer: LiveAnswer, lang: str) -> str:

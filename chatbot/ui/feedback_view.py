@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any, Final
 
+from chatbot.feedback import MAX_COMMENT
 from chatbot.recommendation import (
     MAX_DESCRIPTION,
     MAX_RECOMMEND,
@@ -20,7 +21,6 @@ REASONS: Final = {
     "like": ("doable", "fits_me", "fresh", "clear"),
     "dislike": ("off_topic", "not_my_life", "too_hard", "repeated", "odd_wording", "untrue"),
 }
-MAX_COMMENT: Final = 500  # characters
 
 
 def _render_reason(code: str, is_chosen: bool, lang: str) -> str:

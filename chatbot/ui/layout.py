@@ -31,7 +31,12 @@ from chatbot.ui.parts import Parts
 from chatbot.ui.people import check_declared
 from chatbot.ui.theme import build_theme
 
-_ASSETS: Final = {"theme.css": "text/css", "ui.js": "text/javascript", "logo.svg": "image/svg+xml"}
+_ASSETS: Final = {
+    "theme.css": "text/css",
+    "studio.css": "text/css",
+    "ui.js": "text/javascript",
+    "logo.svg": "image/svg+xml",
+}
 _UPLOAD_KEPT_S: Final = 3600  # how long Gradio keeps an uploaded file
 
 

@@ -56,6 +56,7 @@ def _head(lang: str, title: str, root: str) -> str:
         "try { document.documentElement.dataset.theme = localStorage.getItem('eco-theme') || '' }"
         "catch (error) { document.documentElement.dataset.theme = '' }</script>"
         f'<link rel="stylesheet" href="{url("theme.css")}">'
+        f'<link rel="stylesheet" href="{url("studio.css")}">'
         f'<link rel="icon" type="image/svg+xml" href="{url("logo.svg")}">'
         f'<script src="{url("ui.js")}"></script>'
         f'<meta name="description" content="{escape(title)}: {escape(t(lang, "tagline"))}">'

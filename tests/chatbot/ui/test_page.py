@@ -45,7 +45,8 @@ async def test_pages_get_language_styles_and_script_before_anything_else(path: s
     head = page.split("<head>")[1]
     assert head.startswith("<script>")
     assert "'en'" in head
-    assert f"/ui/theme.css?v={asset_version('theme.css')}" in head
+    for name in ("theme.css", "studio.css"):
+        assert f"/ui/{name}?v={asset_version(name)}" in head
     assert 'lang="en"' in page
     assert "Eco &amp; Loop" in page
     assert "Gradio" not in page
