@@ -13,7 +13,7 @@ from chatbot.recommendation import Challenge, Recommendation, canonical, to_dict
 from feedback_store.records import ExampleFilter, NewFeedback
 from feedback_store.store import Store
 from finetune.curate import accept_examples, collect_feedback
-from finetune.dataset import DatasetError, freeze_dataset
+from finetune.dataset import SPLITS, DatasetError, freeze_dataset
 from finetune.set_checks import refresh_flags
 from tests.finetune.examples import add_conversation, add_turn, numbered_answer
 
@@ -105,6 +105,6 @@ def _freeze(store: Store) -> list[int]:
     folder = store.data_dir / Path(frozen.path)  # absolute paths stay as they are
     return [
         json.loads(line)["example_id"]
-        for split in ("train", "validation")
+        for split in SPLITS
         for line in (folder / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()
     ]
