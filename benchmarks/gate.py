@@ -21,7 +21,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import permutations, product
 from pathlib import Path
@@ -39,7 +39,7 @@ from finetune.adapter_folder import run_adapter_dir
 from finetune.bench import Bench, Exam
 from finetune.cases import held_out_cases
 from finetune.copies import TrainingAnswer
-from finetune.dataset import is_validation
+from finetune.dataset import SPLITS, is_test, is_validation
 from finetune.evaluate import Candidate, EvaluationSettings, Serving, evaluate
 from finetune.gate import Thresholds, Verdict, decide
 from finetune.job import ADAPTER_DIR, Base, TrainingJob
@@ -84,15 +84,17 @@ def train_good(folder: Path) -> None:
 def write_rows(folder: Path, rows: Sequence[NewExample]) -> None:
     """A dataset folder, split as the application splits."""
     folder.mkdir(parents=True)
-    with (
-        (folder / "train.jsonl").open("w", encoding="utf-8") as train,
-        (folder / "validation.jsonl").open("w", encoding="utf-8") as validation,
-    ):
+    with ExitStack() as opened:
+        files = {
+            split: opened.enter_context((folder / f"{split}.jsonl").open("w", encoding="utf-8"))
+            for split in SPLITS
+        }
         for row in rows:
             completion = [{"role": "assistant", "content": row.completion}]
             value = {"prompt": list(row.messages), "completion": completion}
-            lines = validation if is_validation(row.conversation_id, 0.15) else train
-            lines.write(json.dumps(value, ensure_ascii=False) + "\n")
+            kept = "test" if is_test(row.conversation_id) else "validation"
+            split = kept if is_validation(row.conversation_id, 0.15) else "train"
+            files[split].write(json.dumps(value, ensure_ascii=False) + "\n")
 
 
 def rename_tensors(folder: Path) -> None:
