@@ -36,6 +36,14 @@ class _Connection:
         self.writer.close()
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where to connect, and how long that may take; None: for ever."""
+
+    origin: httpx.URL
+    connect_s: float | None
+
+
 class StreamTransport(httpx.AsyncBaseTransport):
     """Keeps idle connections for the next request; opens as many as there are requests."""
 
@@ -46,23 +54,41 @@ class StreamTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request; returns when the headers of the answer are there."""
         content = await request.aread()
-        origin = request.url.copy_with(raw_path=b"/", fragment=None)
-        connection = await self._connect(request, origin)
-        try:
-            connection.writer.write(_render(request) + content)
-            head = await _read_head(connection)
-            status, headers = _parse_head(head) if head else (0, httpx.Headers())
-        except BaseException:
-            connection.close()
-            raise
-        if not head:  # the server had closed the kept connection before our request came
-            connection.close()
+        place = Place(
+            request.url.copy_with(raw_path=b"/", fragment=None),
+            request.extensions.get("timeout", {}).get("connect"),
+        )
+        status, headers, connection = await self._exchange(place, render_head(request) + content)
+        body = Body(self, place.origin, connection, headers, has_body=request.method != "HEAD")
+        return httpx.Response(status, headers=headers, stream=body)
+
+    async def post(self, place: Place, head: bytes, content: bytes) -> tuple[int, Body]:
+        """The same for a head that was rendered once, without its length: for every answer anew
+        httpx would spend 100 µs on it.
+        """
+        length = b"content-length: %d\r\n\r\n" % len(content)
+        message = head[:-2] + length + content
+        status, headers, connection = await self._exchange(place, message)
+        return status, Body(self, place.origin, connection, headers, has_body=True)
+
+    async def _exchange(
+        self, place: Place, message: bytes
+    ) -> tuple[int, httpx.Headers, _Connection]:
+        """Send everything; what came back before the body."""
+        while True:
+            connection = await self._connect(place)
+            try:
+                connection.writer.write(message)
+                head = await _read_head(connection)
+                if head:
+                    return *_parse_head(head), connection
+            except BaseException:
+                connection.close()
+                raise
+            connection.close()  # the server had closed the kept one before our request came
             if connection.is_fresh:
                 raise httpx.RemoteProtocolError("The server closed without an answer.")
-            self._close_idle(origin)
-            return await self.handle_async_request(request)
-        body = _Body(self, origin, connection, headers, has_body=request.method != "HEAD")
-        return httpx.Response(status, headers=headers, stream=body)
+            self._close_idle(place.origin)
 
     async def aclose(self) -> None:
         """Close the idle connections."""
@@ -78,7 +104,8 @@ class StreamTransport(httpx.AsyncBaseTransport):
         for connection in self._idle.pop(origin, []):
             connection.close()
 
-    async def _connect(self, request: httpx.Request, origin: httpx.URL) -> _Connection:
+    async def _connect(self, place: Place) -> _Connection:
+        origin = place.origin
         idle = self._idle.get(origin, [])
         while idle:
             connection = idle.pop()
@@ -90,7 +117,7 @@ class StreamTransport(httpx.AsyncBaseTransport):
         tls = self._tls if origin.scheme == "https" else None
         port = origin.port or (443 if tls else 80)
         try:
-            async with asyncio.timeout(request.extensions.get("timeout", {}).get("connect")):
+            async with asyncio.timeout(place.connect_s):
                 return _Connection(*await asyncio.open_connection(origin.host, port, ssl=tls))
         except TimeoutError as error:
             raise httpx.ConnectTimeout("The server did not take the connection.") from error
@@ -98,10 +125,11 @@ class StreamTransport(httpx.AsyncBaseTransport):
             raise httpx.ConnectError(str(error)) from error
 
 
-def _render(request: httpx.Request) -> bytes:
-    """The head of the request."""
+def render_head(request: httpx.Request, *, without: bytes = b"") -> bytes:
+    """The head of the request, with its end; without the header of that name."""
     lines = [b"%s %s HTTP/1.1" % (request.method.encode(), request.url.raw_path)]
-    lines += [b"%s: %s" % (name, value) for name, value in request.headers.raw]
+    headers = request.headers.raw
+    lines += [b"%s: %s" % pair for pair in headers if pair[0].lower() != without]
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
@@ -134,7 +162,7 @@ def _parse_head(head: bytes) -> tuple[int, httpx.Headers]:
     return code, httpx.Headers(pairs)
 
 
-class _Body(httpx.AsyncByteStream):
+class Body(httpx.AsyncByteStream):
     """The body of one answer, given on as it comes."""
 
     def __init__(

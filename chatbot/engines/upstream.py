@@ -17,7 +17,7 @@ import httpx
 
 from chatbot.engines.base import AdapterRef, Chunk, EngineError, FinishReason, Sampling
 from chatbot.engines.sse import BrokenEvents, SseDecoder
-from chatbot.engines.transport import StreamTransport
+from chatbot.engines.transport import Body, Place, StreamTransport, render_head
 from chatbot.engines.vllm_server import BASE_NAME, Timeouts
 from chatbot.prompts import PROBE_MESSAGES, Message
 
@@ -75,12 +75,18 @@ class Upstream:
     def __init__(self, url: str, api_key: str, timeouts: Timeouts) -> None:
         self.url = url.rstrip("/")
         self._timeouts = timeouts
+        self._transport = StreamTransport()
         self._client = httpx.AsyncClient(
             base_url=self.url,
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
             timeout=httpx.Timeout(None, connect=timeouts.connect_s),
-            transport=StreamTransport(),
+            transport=self._transport,
         )
+        asked = self._client.build_request(
+            "POST", "/v1/chat/completions", headers={"Content-Type": "application/json"}
+        )
+        self._head = render_head(asked, without=b"content-length")
+        self._place = Place(asked.url.copy_with(raw_path=b"/"), timeouts.connect_s)
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -184,29 +190,25 @@ class Upstream:
     async def stream(self, body: Mapping[str, Any]) -> AsyncGenerator[Chunk]:
         """The answer as it comes; closing the iterator makes the server abort it."""
         content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
-        headers = {"Content-Type": "application/json"}
-        request = self._client.build_request(
-            "POST", "/v1/chat/completions", content=content, headers=headers
-        )
         try:
             async with asyncio.timeout(self._timeouts.first_token_s):
-                response = await self._client.send(request, stream=True)
+                status, answer = await self._transport.post(self._place, self._head, content)
         except TimeoutError:
             raise _timed_out("the first word", self._timeouts.first_token_s) from None
         except httpx.HTTPError as error:
             raise _transport_error(error) from error
         try:
-            if response.status_code != 200:
-                raise _status_error(response.status_code, await _read_error(response))
-            async with aclosing(self._chunks(response)) as chunks:
+            if status != 200:
+                raise _status_error(status, await _read_error(answer))
+            async with aclosing(self._chunks(answer)) as chunks:
                 async for chunk in chunks:
                     yield chunk
         finally:
-            await response.aclose()
+            await answer.aclose()
 
-    async def _chunks(self, response: httpx.Response) -> AsyncGenerator[Chunk]:
+    async def _chunks(self, body: Body) -> AsyncGenerator[Chunk]:
         decoder, answer = SseDecoder(), _Answer()
-        received = response.aiter_raw()
+        received = aiter(body)
         loop = asyncio.get_running_loop()
         limit_s, waited_for = self._timeouts.first_token_s, "the first word"
         deadline = loop.time() + limit_s
@@ -308,10 +310,10 @@ async def _read_end(received: AsyncIterator[bytes]) -> None:
                 pass
 
 
-async def _read_error(response: httpx.Response) -> str:
+async def _read_error(body: Body) -> str:
     try:
         async with asyncio.timeout(5):
-            return (await response.aread()).decode("utf-8", "replace")
+            return b"".join([piece async for piece in body]).decode("utf-8", "replace")
     except (TimeoutError, httpx.HTTPError):
         return ""
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chatbot.engines.transport import StreamTransport
+from chatbot.engines.transport import Place, StreamTransport, render_head
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -156,3 +156,27 @@ async def test_no_server_is_a_connect_error() -> None:
     async with httpx.AsyncClient(transport=StreamTransport()) as client:
         with pytest.raises(httpx.ConnectError):
             await client.get("http://127.0.0.1:9/")
+
+
+@pytest.mark.parametrize("closes", [False, True])
+async def test_a_head_rendered_once_is_sent_with_every_content(closes: bool) -> None:
+    server = Server([OK + b"Content-Length: 2\r\n\r\nhi"], closes=closes)
+    async with running(server) as client:
+        request = client.build_request("POST", "/v1/x?y=1", headers={"Authorization": "Bearer z"})
+        head = render_head(request, without=b"content-length")
+        place = Place(request.url.copy_with(raw_path=b"/"), 5.0)
+        transport = StreamTransport()
+        for content in (b"one", b"", "둘".encode()):
+            status, body = await transport.post(place, head, content)
+            assert (status, b"".join([piece async for piece in body])) == (200, b"hi")
+        await transport.aclose()
+    sent = [request.split(b"\r\n\r\n") for request in server.requests]
+    assert [content for _, content in sent] == [b"one", b"", "둘".encode()]
+    for rendered, content in sent:
+        lines = rendered.lower().split(b"\r\n")
+        assert lines[0] == b"post /v1/x?y=1 http/1.1"
+        assert b"authorization: bearer z" in lines
+        assert [line for line in lines if b"content-length" in line] == [
+            b"content-length: %d" % len(content)
+        ]
+    assert server.num_connections == (3 if closes else 1)
