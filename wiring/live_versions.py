@@ -35,6 +35,7 @@ class Live:
     production: AdapterRef | None = None
     trial: Trial | None = None
     on_trial: AdapterRef | None = None
+    waiting: str = ""  # why production cannot be served now
 
 
 BASE_ONLY: Final = Live()
@@ -75,8 +76,10 @@ class LiveVersions:
         return AdapterRef(version, locate_version(self._store, version).resolve())
 
     def waiting(self) -> str:
-        """Why what should answer cannot be served now and the base does; empty when it can."""
-        return self._found.waiting.get(self.production() or "", "")
+        """Why what should answer cannot be served now and the base does; empty when it can. Asked
+        at every turn, so it reads memory only.
+        """
+        return self._live.waiting
 
     def _note_served(self, version: str | None) -> None:
         """It was loaded just now, whatever the last reconcile found."""
@@ -86,7 +89,8 @@ class LiveVersions:
     def _follow_alias(self) -> None:
         version, trial = production_version(self._store), find_trial(self._store)
         waiting = self._found.waiting
-        if version in waiting:
+        why = waiting.get(version or "", "")
+        if why:
             version, trial = None, None  # a trial against what does not answer compares nothing
         if trial is not None and trial.version in waiting:
             trial = None
@@ -94,6 +98,7 @@ class LiveVersions:
             self._ref(version) if version else None,
             trial,
             self._ref(trial.version) if trial else None,
+            why,
         )
 
     def reconcile(self, *, is_start: bool = False) -> Reconciled:
