@@ -29,7 +29,7 @@ from finetune.job import (
     RESULT_FILE,
 )
 from finetune.memory_history import remember_memory
-from finetune.preferences import PreferenceError, PreferenceKind, write_preferences
+from finetune.preferences import write_preferences
 from finetune.recipe import Recipe, adapt_recipe
 from finetune.run_files import current_time, read_json
 from finetune.run_order import (
@@ -74,12 +74,14 @@ def start_run(
         _refuse_second(store)
         job = write_order(store, dataset, recipe, base_model, settings)
         run_dir = run_dir_of(data_dir, job.run_id)
-        if recipe.kind != "sft":
-            _freeze_preferences(store, dataset, recipe.kind, run_dir)
-        if settings.is_comparison:
-            (run_dir / _COMPARISON_MARK).touch()
-        # The process first: a row without one would look like a run that died.
-        with _spawning(run_dir) as mark:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(_removing_unless_begun(run_dir))
+            if recipe.kind != "sft":
+                write_preferences(store, dataset, recipe.kind, run_dir / PREFERENCES_FILE)
+            if settings.is_comparison:
+                (run_dir / _COMPARISON_MARK).touch()
+            # The process first: a row without one would look like a run that died.
+            mark = stack.enter_context(_spawning(run_dir))
             return store.add_run(
                 Run(
                     run_id=job.run_id,
@@ -115,13 +117,13 @@ def _refuse_second(store: Store) -> None:
         )
 
 
-def _freeze_preferences(
-    store: Store, dataset: Dataset, kind: PreferenceKind, run_dir: Path
-) -> None:
+@contextlib.contextmanager
+def _removing_unless_begun(run_dir: Path) -> Generator[None]:
+    """No folder stays of which no run came."""
     try:
-        write_preferences(store, dataset, kind, run_dir / PREFERENCES_FILE)
-    except PreferenceError:
-        shutil.rmtree(run_dir)  # no run came of it
+        yield
+    except BaseException:
+        shutil.rmtree(run_dir, ignore_errors=True)
         raise
 
 

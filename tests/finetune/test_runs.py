@@ -220,6 +220,8 @@ def test_a_training_that_cannot_be_written_down_is_ended(
     with pytest.raises(DiskFull):
         bench.start() if moment == "start" else resume_run(bench.store, bench.data_dir, run.run_id)
     assert psutil.Process().children(recursive=True) == []
+    left = [path.name for path in (bench.data_dir / "runs").iterdir()]
+    assert left == ([] if moment == "start" else [run.run_id])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")

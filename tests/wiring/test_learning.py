@@ -8,6 +8,7 @@ from feedback_store.store import Store
 from finetune.evaluate import Serving
 from finetune.recipe import RecipeError
 from finetune.starter_corpus import make_examples
+from tests.finetune.training_jobs import write_checkpoint
 from wiring.learning import LearningError, LearningSettings, LearningSide
 
 
@@ -127,9 +128,7 @@ def test_a_broken_off_retrain_goes_on_without_new_examples_when_the_engine_is_re
     )  # fmt: skip
     store.add_dataset(Dataset(dataset_id="d1", path="d1", num_train=3, num_validation=1), [])
     store.add_run(run)
-    folder = store.data_dir / "runs" / "r1" / "checkpoints" / "checkpoint-5"
-    folder.mkdir(parents=True)
-    (folder / "trainer_state.json").write_text("{}")
+    write_checkpoint(store.data_dir / "runs" / "r1" / "checkpoints", 5)
     begun = []
     monkeypatch.setattr(LearningSide, "_begin", lambda self, *words: begun.append(words[1:]))
     with pytest.raises(LearningError, match="warming up"):
