@@ -42,7 +42,7 @@ class ArenaTab:
 
     def __init__(self, parts: Parts, *, is_studio: bool) -> None:
         self.parts = parts
-        self.live = LiveAnswers(parts.chat, parts.engine_status)
+        self.live = LiveAnswers(parts.chat, parts.engine_status, is_text=parts.is_text)
         self.is_studio = is_studio
 
     def build(self) -> None:
@@ -127,7 +127,7 @@ class ArenaTab:
         self, first: LiveAnswer, other: str, state: Round, person: Person
     ) -> AsyncIterator[ArenaView]:
         """The answer that was begun, then that of the other version if there is one to compare."""
-        view = ArenaView(person.lang, state.question)
+        view = ArenaView(person.lang, state.question, is_text=self.parts.is_text)
         async for answer in self.live.follow(first):
             view = replace(view, left=Side(answer, answer.turn))
             yield view
@@ -211,5 +211,6 @@ class ArenaTab:
             left=Side(turn=left),
             right=Side(turn=right),
             vote=state.vote,
+            is_text=self.parts.is_text,
             standings=count_votes(self.parts.store.read_view("reasons_by_adapter")),
         )

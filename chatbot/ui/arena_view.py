@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from html import escape
 
 from chatbot.ui.arena_votes import VOTES, Standing
-from chatbot.ui.cards import render_answer, render_recommendation
+from chatbot.ui.cards import render_answer, render_recommendation, render_text
 from chatbot.ui.chat_view import describe_end, render_notice, shown_recommendation
-from chatbot.ui.i18n import t
+from chatbot.ui.i18n import t, wording
 from chatbot.ui.icons import icon
 from chatbot.ui.live import LiveAnswer
 from feedback_store.records import Turn
@@ -33,6 +33,7 @@ class ArenaView:
     right: Side = field(default_factory=Side)
     vote: str = ""  # once given, the names are shown
     is_over: bool = False  # nothing more will come
+    is_text: bool = False  # this project answers in free text
     standings: Sequence[Standing] = ()
 
 
@@ -76,8 +77,13 @@ def _render_side_answer(name: str, side: Side, view: ArenaView) -> str:
         shown = shown_recommendation(side.turn, None)
         if shown and side.turn.status == "ok":
             return render_recommendation(shown, name)
-        return render_notice(t(lang, f"status_{side.turn.status}"), "warn")
+        if view.is_text and side.turn.status == "ok":
+            return render_text(side.turn.raw_text)
+        status = wording(f"status_{side.turn.status}", is_text=view.is_text)
+        return render_notice(t(lang, status), "warn")
     if side.live and side.live.phase == "writing":
+        if view.is_text and not side.live.challenges:
+            return render_text(side.live.recommend, is_writing=True)
         return render_answer(side.live.recommend, side.live.challenges, name, is_writing=True)
     if side.live and side.live.phase == "done":
         return render_notice(describe_end(side.live, lang), "warn")

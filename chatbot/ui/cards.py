@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from typing import Final
 
 from chatbot.recommendation import NUM_CHALLENGES, Challenge, Recommendation
 from chatbot.themes import get_label
@@ -31,23 +32,29 @@ def _render_waiting_card(number: int) -> str:
     )
 
 
+_CARET: Final = '<span class="eco-caret" aria-hidden="true"></span>'
+
+
+def render_text(text: str, *, is_writing: bool = False) -> str:
+    """An answer in free text."""
+    shown = escape(text).replace("\n", "<br>")
+    return f'<p class="eco-recommend">{shown}{_CARET if is_writing else ""}</p>'
+
+
 def render_answer(
     recommend: str, challenges: Sequence[Challenge], turn_key: str, *, is_writing: bool = False
 ) -> str:
     """The sentence and the cards; while the answer is being written, with a caret and places for
     the cards to come.
     """
-    caret = '<span class="eco-caret" aria-hidden="true"></span>' if is_writing else ""
     cards = [
         render_card(challenge, number, f"card-{turn_key}-{number}")
         for number, challenge in enumerate(challenges, 1)
     ]
     if is_writing:
         cards += [_render_waiting_card(n) for n in range(len(cards) + 1, NUM_CHALLENGES + 1)]
-    sentence = escape(recommend).replace("\n", "<br>")
     listing = f'<ol class="eco-cards">{"".join(cards)}</ol>' if cards else ""
-    show_caret = caret if not challenges else ""
-    return f'<p class="eco-recommend">{sentence}{show_caret}</p>{listing}'
+    return render_text(recommend, is_writing=is_writing and not challenges) + listing
 
 
 def render_recommendation(recommendation: Recommendation, turn_key: str) -> str:

@@ -10,15 +10,19 @@ from chatbot.themes import FIELDS
 from chatbot.ui.blocks import QUIET, html_part
 from chatbot.ui.chat_state import OpenChat
 from chatbot.ui.chat_view import render_announcement
+from chatbot.ui.i18n import wording
 from chatbot.ui.labels import label
 from feedback_store.text import MAX_MESSAGE
 
 
 class ChatLayout:
-    """Builds the components inside the current Blocks. Events may also wake the header's timer."""
+    """Builds the components inside the current Blocks. Events may also wake the header's timer.
+    is_text: this project answers in free text, and has no choices to pick.
+    """
 
-    def __init__(self, timer: gr.Timer) -> None:
+    def __init__(self, timer: gr.Timer, *, is_text: bool) -> None:
         self.timer = timer
+        self.is_text = is_text
         self.state = gr.State(OpenChat())
         self.remembered = gr.Textbox(visible=False)
         with gr.Row(elem_classes="eco-chat", equal_height=False):
@@ -66,8 +70,11 @@ class ChatLayout:
         self.privacy = html_part("chat-privacy")
 
     def _build_chips(self) -> None:
-        self.chips_bar = html_part("chat-chips")
-        with gr.Column(elem_classes="eco-chips-panel", elem_id="chat-chips-panel"):
+        has_chips = not self.is_text
+        self.chips_bar = html_part("chat-chips", visible=has_chips)
+        with gr.Column(
+            elem_classes="eco-chips-panel", elem_id="chat-chips-panel", visible=has_chips
+        ):
             with gr.Row(elem_classes="eco-chip-row"):
                 self.location = _build_choice("location", "chat-location")
                 self.work_type = _build_choice("work_type", "chat-work")
@@ -79,7 +86,7 @@ class ChatLayout:
     def _build_input(self) -> None:
         self.input = gr.Textbox(
             label=label("message_label"),
-            placeholder=label("message_placeholder"),
+            placeholder=label(wording("message_placeholder", is_text=self.is_text)),
             show_label=False,
             container=False,
             lines=1,

@@ -51,7 +51,13 @@ class ChatReader:
         """The open conversation; it is stored only with its first answer."""
         if self.find_conversation(state.conversation_id, person) is None:
             notice = self._notice(person)
-            return ChatView(person.lang, state.conversation_id, is_busy=is_busy, notice=notice)
+            return ChatView(
+                person.lang,
+                state.conversation_id,
+                is_busy=is_busy,
+                notice=notice,
+                is_text=self.parts.is_text,
+            )
         talk, turns, feedback = self.parts.chat.open_conversation(
             state.conversation_id, person.person_id
         )
@@ -68,6 +74,7 @@ class ChatReader:
             asks_consent=not self.is_studio,
             may_train=talk.may_train,
             is_busy=is_busy,
+            is_text=self.parts.is_text,
         )
 
     def _notice(self, person: Person) -> str:

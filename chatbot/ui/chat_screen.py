@@ -59,7 +59,9 @@ class ChatScreen:
         return {self.part.transcript: render_transcript(view), self.part.state: state}
 
     def show_info(self, info: BaseInfo, person: Person) -> Updates:
-        """The three choices as they were understood."""
+        """The three choices as they were understood, where there are any."""
+        if self.part.is_text:
+            return {}
         return {
             self.part.chips_bar: render_chips_bar(info, person.lang, is_open=False),
             self.part.location: info.location,

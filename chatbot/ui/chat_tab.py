@@ -37,7 +37,7 @@ class ChatTab:
     def __init__(self, parts: Parts, header: Header, *, is_studio: bool) -> None:
         self.parts = parts
         self.header = header
-        self.live = LiveAnswers(parts.chat, parts.engine_status)
+        self.live = LiveAnswers(parts.chat, parts.engine_status, is_text=parts.is_text)
         self.is_studio = is_studio
         self.reader = ChatReader(parts, is_studio=is_studio)
         self.feedback = ChatFeedback(parts, asks_consent=not is_studio)
@@ -45,7 +45,7 @@ class ChatTab:
 
     def build(self) -> None:
         """Lay out the tab inside the current Blocks and wire its events."""
-        self.part = part = ChatLayout(self.header.timer)
+        self.part = part = ChatLayout(self.header.timer, is_text=self.parts.is_text)
         self.screen = ChatScreen(part, self.reader, self.live)
         self.answers = ChatAnswers(self.parts, self.screen, is_studio=self.is_studio)
         many = self.parts.settings.max_concurrent_answers

@@ -13,9 +13,9 @@ from typing import Final
 from chatbot.recommendation import Recommendation, from_dict, to_text
 from chatbot.stream import ReadableStream
 from chatbot.themes import BaseInfo
-from chatbot.ui.cards import render_answer, render_info, render_recommendation
+from chatbot.ui.cards import render_answer, render_info, render_recommendation, render_text
 from chatbot.ui.feedback_view import render_edit_form, render_reason_panel
-from chatbot.ui.i18n import describe_error, t
+from chatbot.ui.i18n import describe_error, t, wording
 from chatbot.ui.icons import icon, logo
 from chatbot.ui.live import LiveAnswer
 from feedback_store.records import Conversation, Feedback, Turn
@@ -39,22 +39,35 @@ class ChatView:
     may_train: bool = False
     is_busy: bool = False
     notice: str = ""  # what strangers are told about their data before they write
+    is_text: bool = False  # this project answers in free text
+
+    def say(self, key: str) -> str:
+        """The words of a key, as this project says it."""
+        return t(self.lang, wording(key, is_text=self.is_text))
 
 
-def render_welcome(lang: str, notice: str = "") -> str:
+def render_welcome(view: ChatView) -> str:
     """The first screen: what this is, and questions that people really ask."""
+    notice = view.notice
+    told = f'<p class="eco-told" id="privacy-notice">{escape(notice)}</p>' if notice else ""
+    examples = "" if view.is_text else _render_examples(view.lang)  # nobody knows what it is about
+    return (
+        f'<section class="eco-welcome" data-conversation="">{logo(56)}'
+        f"<h2>{view.say('welcome_title')}</h2><p>{view.say('welcome_text')}</p>"
+        f"{examples}{told}</section>"
+    )
+
+
+def _render_examples(lang: str) -> str:
     examples = "".join(
         f'<button type="button" class="eco-example" id="example-{number}" data-action="ask" '
         f'data-text="{escape(t(lang, f"example_{number}"))}">'
         f"<span>{escape(t(lang, f'example_{number}'))}</span>{icon('next')}</button>"
         for number in range(1, NUM_EXAMPLES + 1)
     )
-    told = f'<p class="eco-told" id="privacy-notice">{escape(notice)}</p>' if notice else ""
     return (
-        f'<section class="eco-welcome" data-conversation="">{logo(56)}'
-        f"<h2>{t(lang, 'welcome_title')}</h2><p>{t(lang, 'welcome_text')}</p>"
         f'<div class="eco-examples" role="group" aria-label="{t(lang, "welcome_examples")}">'
-        f"{examples}</div>{told}</section>"
+        f"{examples}</div>"
     )
 
 
@@ -81,10 +94,14 @@ def shown_recommendation(turn: Turn, feedback: Feedback | None) -> Recommendatio
     return from_dict(turn.recommendation) if turn.recommendation else None
 
 
-def _render_body(turn: Turn, feedback: Feedback | None, lang: str) -> str:
-    shown = shown_recommendation(turn, feedback)
+def _render_body(view: ChatView, turn: Turn) -> str:
+    shown = shown_recommendation(turn, view.feedback.get(turn.turn_id))
     if shown and turn.status == "ok":
         return render_recommendation(shown, str(turn.turn_id))
+    if view.is_text:
+        text = render_text(turn.raw_text) if turn.raw_text else ""
+        is_whole = turn.status == "ok"
+        return text if is_whole else text + render_notice(view.say(f"status_{turn.status}"), "warn")
     stream = ReadableStream()
     challenges = stream.feed(turn.raw_text).challenges
     last = stream.finish()
@@ -92,7 +109,7 @@ def _render_body(turn: Turn, feedback: Feedback | None, lang: str) -> str:
     body = ""
     if last.recommend or challenges:
         body = render_answer(last.recommend, challenges, str(turn.turn_id))
-    return body + render_notice(t(lang, f"status_{turn.status}"), "warn")
+    return body + render_notice(view.say(f"status_{turn.status}"), "warn")
 
 
 def render_notice(sentence: str, kind: str) -> str:
@@ -123,8 +140,8 @@ class _Action:
     extra: str = ""
 
 
-def _render_action(action: _Action, turn: Turn, is_latest: bool, lang: str) -> str:
-    label = t(lang, action.label)
+def _render_action(action: _Action, turn: Turn, is_latest: bool, view: ChatView) -> str:
+    label = view.say(action.label)
     element_id = action.name if is_latest else f"{action.name}-{turn.turn_id}"
     pressed = (
         "" if action.is_pressed is None else f' aria-pressed="{str(action.is_pressed).lower()}"'
@@ -139,17 +156,20 @@ def _render_action(action: _Action, turn: Turn, is_latest: bool, lang: str) -> s
     )
 
 
-def _actions(turn: Turn, feedback: Feedback | None, lang: str) -> list[_Action]:
+def _actions(view: ChatView, turn: Turn) -> list[_Action]:
+    feedback = view.feedback.get(turn.turn_id)
     retry = _Action("retry", "retry", "retry")
     shown = shown_recommendation(turn, feedback)
-    if turn.status != "ok" or not shown:
+    if turn.status != "ok" or not (shown or view.is_text):
         return [retry]
     rating = feedback.rating if feedback else None
-    copy = f' data-copy="{escape(to_text(shown))}" data-done="{t(lang, "copied")}"'
+    text = to_text(shown) if shown else turn.raw_text
+    copy = f' data-copy="{escape(text)}" data-done="{t(view.lang, "copied")}"'
+    edit = [_Action("edit-open", "edit", "edit")] if shown else []  # by its fields; text has none
     return [
         _Action("thumb-up", "up", "thumb_up", rating == "like"),
         _Action("thumb-down", "down", "thumb_down", rating == "dislike"),
-        _Action("edit-open", "edit", "edit"),
+        *edit,
         retry,
         _Action("copy-answer", "copy", "copy", extra=copy),
     ]
@@ -161,8 +181,7 @@ def _render_foot(view: ChatView, turn: Turn, is_latest: bool) -> str:
     if feedback and feedback.correction:
         corrected = f'<span class="eco-tag eco-tag-accent">{t(view.lang, "corrected")}</span>'
     buttons = "".join(
-        _render_action(action, turn, is_latest, view.lang)
-        for action in _actions(turn, feedback, view.lang)
+        _render_action(action, turn, is_latest, view) for action in _actions(view, turn)
     )
     badge = _render_badge(turn, view.notes, view.lang)
     return (
@@ -179,23 +198,25 @@ def _render_turn(view: ChatView, turn: Turn, is_latest: bool) -> str:
     if view.editing == turn.turn_id and shown:
         inside = render_edit_form(turn.turn_id, shown, view.lang, view.message)
     else:
-        inside = _render_body(turn, feedback, view.lang) + _render_foot(view, turn, is_latest)
+        inside = _render_body(view, turn) + _render_foot(view, turn, is_latest)
     panel = ""
     if view.panel == turn.turn_id and feedback and feedback.rating:
         panel = render_reason_panel(
-            feedback, view.lang, may_train=view.may_train if view.asks_consent else None
+            feedback,
+            view.lang,
+            may_train=view.may_train if view.asks_consent else None,
+            is_text=view.is_text,
         )
     return (
         f'<article class="eco-turn" data-turn="{turn.turn_id}" data-status="{turn.status}">{said}'
-        f'<div class="eco-answer"><h3 class="eco-hidden">{t(view.lang, "answer_title")}</h3>'
+        f'<div class="eco-answer"><h3 class="eco-hidden">{view.say("answer_title")}</h3>'
         f"{inside}{panel}</div></article>"
     )
 
 
 def _fold_retried(view: ChatView, turn: Turn) -> str:
-    feedback = view.feedback.get(turn.turn_id)
     said = "" if turn.retry_of else _said(turn, view.lang)
-    body = _render_body(turn, feedback, view.lang)
+    body = _render_body(view, turn)
     return (
         f'<article class="eco-turn" data-turn="{turn.turn_id}">{said}'
         f'<details class="eco-earlier"><summary>{t(view.lang, "earlier_answer")}</summary>'
@@ -206,7 +227,7 @@ def _fold_retried(view: ChatView, turn: Turn) -> str:
 def render_transcript(view: ChatView) -> str:
     """All turns of the open conversation, or the first screen when there is none."""
     if not view.turns and not view.is_busy:
-        return render_welcome(view.lang, view.notice)
+        return render_welcome(view)
     retried = {turn.retry_of for turn in view.turns if turn.retry_of}
     latest = view.turns[-1].turn_id if view.turns else None
     parts = [
@@ -224,8 +245,10 @@ def render_transcript(view: ChatView) -> str:
 def describe_end(answer: LiveAnswer, lang: str) -> str:
     """One sentence: how it ended."""
     if answer.turn:
-        is_whole = answer.turn.status == "ok" and answer.turn.recommendation is not None
-        return t(lang, "answer_ready" if is_whole else f"status_{answer.turn.status}")
+        is_read = answer.is_text or answer.turn.recommendation is not None
+        if answer.turn.status == "ok" and is_read:
+            return t(lang, "answer_ready")
+        return t(lang, wording(f"status_{answer.turn.status}", is_text=answer.is_text))
     code = answer.error[0] if answer.error else "unexpected"
     return t(lang, "status_stopped") if code == "stopped" else describe_error(lang, code)
 
@@ -264,7 +287,9 @@ def _render_asked(answer: LiveAnswer, lang: str) -> str:
 def render_live(answer: LiveAnswer, lang: str) -> str:
     """The turn that is being written: the question, then what there is of the answer."""
     said = _render_asked(answer, lang)
-    if answer.phase == "writing":
+    if answer.phase == "writing" and answer.is_text and not answer.challenges:
+        inside = render_text(answer.recommend, is_writing=True)
+    elif answer.phase == "writing":
         inside = render_answer(answer.recommend, answer.challenges, "live", is_writing=True)
     else:
         inside = _render_waiting(answer, lang)
@@ -278,6 +303,7 @@ def render_live(answer: LiveAnswer, lang: str) -> str:
 
 def _render_waiting(answer: LiveAnswer, lang: str) -> str:
     key = f"live_{answer.phase}" if answer.phase in ("warming", "asleep") else "live_thinking"
+    key = wording(key, is_text=answer.is_text)
     return (
         f'<p class="eco-waiting" role="status"><span class="eco-dots" aria-hidden="true">'
         f"<i></i><i></i><i></i></span><span>{t(lang, key)}</span></p>"

@@ -13,7 +13,7 @@ from chatbot.recommendation import (
     Recommendation,
     from_dict,
 )
-from chatbot.ui.i18n import t
+from chatbot.ui.i18n import t, wording
 from chatbot.ui.icons import icon
 from feedback_store.records import Feedback
 
@@ -23,19 +23,27 @@ REASONS: Final = {
 }
 
 
-def _render_reason(code: str, is_chosen: bool, lang: str) -> str:
+# Where answers are free text, there is nothing to do and nothing that repeats itself.
+_NOT_OF_TEXT: Final = frozenset({"doable", "fits_me", "not_my_life", "too_hard", "repeated"})
+
+
+def _render_reason(code: str, is_chosen: bool, lang: str, is_text: bool) -> str:
     checked = " checked" if is_chosen else ""
     return (
         f'<label class="eco-chip"><input type="checkbox" name="reasons" value="{code}"{checked}>'
-        f"<span>{t(lang, f'reason_{code}')}</span></label>"
+        f"<span>{t(lang, wording(f'reason_{code}', is_text=is_text))}</span></label>"
     )
 
 
-def render_reason_panel(feedback: Feedback, lang: str, *, may_train: bool | None) -> str:
+def render_reason_panel(
+    feedback: Feedback, lang: str, *, may_train: bool | None, is_text: bool = False
+) -> str:
     """Why was it good or bad: chips, a comment and, unless may_train is None, the consent."""
     rating = feedback.rating or "like"
     chips = "".join(
-        _render_reason(code, code in feedback.reasons, lang) for code in REASONS[rating]
+        _render_reason(code, code in feedback.reasons, lang, is_text)
+        for code in REASONS[rating]
+        if not (is_text and code in _NOT_OF_TEXT)
     )
     consent = ""
     if may_train is not None:

@@ -10,7 +10,7 @@ import gradio as gr
 from chatbot.engines.base import EngineStatus
 from chatbot.identity import Role
 from chatbot.ui.blocks import SHORT, html_part
-from chatbot.ui.i18n import t
+from chatbot.ui.i18n import t, wording
 from chatbot.ui.icons import icon, logo
 from chatbot.ui.parts import Parts
 from chatbot.ui.people import Person, needs, require_curator, who
@@ -28,11 +28,17 @@ _KINDS: Final = {
 
 
 def render_header(
-    title: str, lang: str, *, log_out_path: str = "", role: Role | None = None
+    title: str,
+    lang: str,
+    *,
+    log_out_path: str = "",
+    role: Role | None = None,
+    is_text: bool = False,
 ) -> str:
     """Name on the left, switches on the right; log_out_path where there is a login. By the role
     the style hides the tabs that are an admin's: their functions refuse everybody else, too.
     """
+    tagline = t(lang, wording("tagline", is_text=is_text))
     other = "en" if lang == "ko" else "ko"
     log_out = (
         f'<form method="post" action="{escape(log_out_path)}"><button type="submit" '
@@ -49,7 +55,7 @@ def render_header(
         f'<header class="eco-header" data-role="{role or ""}">'
         f'<button type="button" class="eco-icon-button eco-side-toggle" data-ui="side" '
         f'aria-label="{t(lang, "open_talks")}">{icon("menu")}</button>'
-        f'{logo(30)}<h1>{escape(title)}</h1><span class="eco-tagline">{t(lang, "tagline")}</span>'
+        f'{logo(30)}<h1>{escape(title)}</h1><span class="eco-tagline">{tagline}</span>'
         f'{shown_role}<span class="eco-space"></span>'
         f'<button type="button" class="eco-icon-button" data-ui="lang" data-lang="{other}" '
         f'id="lang-switch" lang="{other}">{icon("globe")}<span>{t(lang, "switch_lang")}</span>'
@@ -110,7 +116,11 @@ class Header:
         status, timer = self.on_tick(request)
         role = person.role if self.is_studio else None
         bar = render_header(
-            self.parts.settings.title, lang, log_out_path=self.log_out_path, role=role
+            self.parts.settings.title,
+            lang,
+            log_out_path=self.log_out_path,
+            role=role,
+            is_text=self.parts.is_text,
         )
         return bar, status, timer
 

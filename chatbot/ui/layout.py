@@ -131,6 +131,7 @@ def mount(app: FastAPI, parts: Parts) -> FastAPI:
     settings = PageSettings(
         title=parts.settings.title,
         default_lang=parts.settings.lang,
+        is_text=parts.is_text,
         opens_studio=lambda request: (
             parts.settings.open_studio and parts.identify(request)[1] is not None
         ),

@@ -44,6 +44,7 @@ class LiveAnswer:
     """One answer on its way; read by the pages that follow it."""
 
     request: TurnRequest
+    is_text: bool = False  # this project answers in free text
     phase: Phase = "thinking"
     conversation_id: str | None = None
     base_info: BaseInfo | None = None
@@ -73,15 +74,22 @@ class LiveAnswer:
 class LiveAnswers:
     """All answers being written, found again by person and conversation."""
 
-    def __init__(self, service: ChatService, engine_status: Callable[[], EngineStatus]) -> None:
+    def __init__(
+        self,
+        service: ChatService,
+        engine_status: Callable[[], EngineStatus],
+        *,
+        is_text: bool = False,
+    ) -> None:
         self._service = service
+        self._is_text = is_text
         self._engine_status = engine_status
         self._answers: list[LiveAnswer] = []
         service.on_forget.append(self.forget)
 
     def start(self, request: TurnRequest) -> LiveAnswer:
         """Begin to answer in the background."""
-        answer = LiveAnswer(request, conversation_id=request.conversation_id)
+        answer = LiveAnswer(request, is_text=self._is_text, conversation_id=request.conversation_id)
         self._answers.append(answer)
         answer.task = asyncio.create_task(self._run(answer))
         answer.task.add_done_callback(lambda task: self._end(answer, task))

@@ -19,7 +19,7 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chatbot.route_path import STUDIO_PREFIX, route_path
-from chatbot.ui.i18n import LANG_COOKIE, pick_lang, t
+from chatbot.ui.i18n import LANG_COOKIE, pick_lang, t, wording
 
 ASSETS_DIR: Final = Path(__file__).parents[2] / "assets"
 _PAGES: Final = ("/", STUDIO_PREFIX, f"{STUDIO_PREFIX}/")
@@ -31,6 +31,7 @@ class PageSettings:
 
     title: str
     default_lang: str
+    is_text: bool  # answers are free text: the page does not speak of challenges
     opens_studio: Callable[[Request], bool]
 
 
@@ -45,7 +46,7 @@ def request_lang(headers: Headers, cookies: dict[str, str], default: str) -> str
     return pick_lang(cookies.get(LANG_COOKIE), headers.get("accept-language", ""), default)
 
 
-def _head(lang: str, title: str, root: str) -> str:
+def _head(lang: str, settings: PageSettings, root: str) -> str:
     def url(name: str) -> str:
         return f"{root}/ui/{name}?v={asset_version(name)}"
 
@@ -59,11 +60,16 @@ def _head(lang: str, title: str, root: str) -> str:
         f'<link rel="stylesheet" href="{url("studio.css")}">'
         f'<link rel="icon" type="image/svg+xml" href="{url("logo.svg")}">'
         f'<script src="{url("ui.js")}"></script>'
-        f'<meta name="description" content="{escape(title)}: {escape(t(lang, "tagline"))}">'
+        f'<meta name="description" content="{escape(settings.title)}: '
+        f'{escape(_tagline(lang, settings))}">'
     )
 
 
-def render_page(html: str, lang: str, title: str, root: str = "") -> str:
+def _tagline(lang: str, settings: PageSettings) -> str:
+    return t(lang, wording("tagline", is_text=settings.is_text))
+
+
+def render_page(html: str, lang: str, settings: PageSettings, root: str = "") -> str:
     """Gradio's page with our language, styles and script in front."""
     # The framework's own address, and a manifest that only an installed app needs.
     kept = [
@@ -72,10 +78,11 @@ def render_page(html: str, lang: str, title: str, root: str = "") -> str:
         if "gradio-app/gradio" not in line and 'rel="manifest"' not in line
     ]
     page = "\n".join(kept)
-    page = page.replace('content="Click to try out the app!"', f'content="{t(lang, "tagline")}"')
-    page = page.replace('content="Gradio"', f'content="{escape(title)}"')
+    tagline = escape(_tagline(lang, settings))
+    page = page.replace('content="Click to try out the app!"', f'content="{tagline}"')
+    page = page.replace('content="Gradio"', f'content="{escape(settings.title)}"')
     page = page.replace('lang="en"', f'lang="{lang}"', 1)
-    return page.replace("<head>", f"<head>{_head(lang, title, root)}", 1)
+    return page.replace("<head>", f"<head>{_head(lang, settings, root)}", 1)
 
 
 class PageMiddleware:
@@ -123,7 +130,7 @@ class PageMiddleware:
         headers = MutableHeaders(scope=start)
         if headers.get("content-type", "").startswith("text/html"):
             lang, root = place
-            body = render_page(body.decode(), lang, self.settings.title, root).encode()
+            body = render_page(body.decode(), lang, self.settings, root).encode()
             headers["content-length"] = str(len(body))
             headers["cache-control"] = "no-store"
         await send(start)

@@ -153,3 +153,8 @@ class Parts:
     identify: Callable[[Request], tuple[str, Role | None]]
     settings: UiSettings = field(default_factory=UiSettings)
     checks: CheckSettings = DEFAULT_CHECKS  # what an example must be in this project
+
+    @property
+    def is_text(self) -> bool:
+        """Whether this project answers in free text, without recommendations and categories."""
+        return self.checks.answer_format == "text"

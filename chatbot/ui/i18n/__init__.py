@@ -30,6 +30,14 @@ def t(lang: str, key: str, **values: object) -> str:
     return text.format(**values) if values else text
 
 
+def wording(key: str, *, is_text: bool) -> str:
+    """The key of the sentence for this project: where answers are free text and no
+    recommendations, some things are said in another way.
+    """
+    own = f"{key}_of_text"
+    return own if is_text and own in TEXTS["ko"] else key
+
+
 def translate_error(lang: str, code: str, message: str, values: Mapping[str, str] = {}) -> str:
     """The sentence for an error code with its figures, or the English sentence it came with."""
     text = TEXTS[lang].get(f"error_{code}", message)

@@ -34,7 +34,7 @@ from chatbot.ui.layout import mount
 from chatbot.ui.parts import Parts, UiSettings
 from feedback_store.records import Conversation, NewFeedback, NewTurn
 from feedback_store.store import Store
-from finetune.checks import CheckSettings
+from finetune.checks import AnswerFormat, CheckSettings
 from tests.chatbot.ui.planted_content import ALL, make_planted_answer, plant_content
 from tests.chatbot.ui.scripted_learning import ScriptedLearning, add_version
 from tests.scripted_engine import Script, ScriptedEngine
@@ -55,6 +55,9 @@ SENTENCES = {
     "ko": "사무실에서도 손쉽게 쓰레기를 줄일 수 있는 작은 습관 세 가지를 골라 봤어요.",
     "en": "Here are three small habits that cut waste without much effort.",
 }
+TEXT_ANSWER = (
+    "안녕하세요! 저는 혜나예요.\n\n오늘 같은 날에는 <b>산책</b>이 좋아요.\n1. 가까운 공원\n2. 강가"
+)
 MESSY = (
     '{"recommend":"1. 사무실에서 해 봐요.","challenges":['
     '{"title":"1. 텀블러 챙기기","description":"카페에서 텀블러를 써요."},'
@@ -74,6 +77,7 @@ class FollowingEngine(ScriptedEngine):
     """Chooses its script by the question; warm for the first seconds. Has every version loaded."""
 
     ready_at: float = 0.0
+    is_text: bool = False  # answers in free text, as a project with answer_format = text
     tokens_per_s: float = 120.0
     store: Store
 
@@ -94,6 +98,7 @@ class FollowingEngine(ScriptedEngine):
     ) -> AsyncIterator[Chunk]:
         said = messages[-1]["content"]
         text = make_answer(detect_lang(said))
+        text = TEXT_ANSWER if self.is_text else text
         options: dict[str, Any] = {"text": text, "piece": 3, "tokens_per_s": self.tokens_per_s}
         if "천천히" in said:
             options["tokens_per_s"] = 15.0
@@ -153,6 +158,7 @@ def build_app(store: Store, options: argparse.Namespace) -> FastAPI:
     engine.ready_at = time.monotonic() + options.warm_s
     engine.tokens_per_s = options.tokens_per_s
     engine.store = store
+    engine.is_text = options.text
     learning = ScriptedLearning(store)
     add_rated_turns(store, options.num_rated)
     if options.payloads:
@@ -174,7 +180,9 @@ def build_app(store: Store, options: argparse.Namespace) -> FastAPI:
         return AdapterRef(version, Path("/x")) if version else None
 
     limits = LimitSettings(num_at_once=options.num_at_once, num_per_minute=options.num_per_minute)
-    service = ChatService(store, engine, production, ChatSettings(limits=limits))
+    service = ChatService(
+        store, engine, production, ChatSettings(limits=limits, is_constrained=not options.text)
+    )
     access = AccessSettings()
     if options.password:
         access = AccessSettings(
@@ -190,7 +198,8 @@ def build_app(store: Store, options: argparse.Namespace) -> FastAPI:
     app = FastAPI()
     app.include_router(build_login(identity, store.record))
     settings = UiSettings(public_arena=True, has_login=bool(options.password))
-    checks = CheckSettings(model_dir=STARTER_DIR)
+    answer_format: AnswerFormat = "text" if options.text else "recommendation"
+    checks = CheckSettings(model_dir=STARTER_DIR, answer_format=answer_format)
     mount(app, Parts(service, store, engine.status, learning, identify, settings, checks))
     house = House(service.limits.is_full, Metrics(service).count_request)
     install_guards(app, identity, None, house)
@@ -208,6 +217,7 @@ def main() -> None:
     parser.add_argument("--num-rated", type=int, default=0)
     parser.add_argument("--num-accepted", type=int, default=0)
     parser.add_argument("--num-versions", type=int, default=0)
+    parser.add_argument("--text", action="store_true")
     parser.add_argument("--password", default="")
     parser.add_argument("--payloads", action="store_true")
     options = parser.parse_args()

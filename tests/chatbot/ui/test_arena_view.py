@@ -29,6 +29,14 @@ def test_a_broken_answer_cannot_be_voted_on() -> None:
     assert "끊겼어요" in html
 
 
+def test_answers_in_free_text_are_compared_as_they_are() -> None:
+    sides = [Side(turn=make_turn(turn_id=n, raw_text=EVIL, recommendation=None)) for n in (1, 2)]
+    html = render_arena(ArenaView("ko", "질문", *sides, is_text=True))
+    assert html.count('data-action="vote"') == 4
+    assert "eco-notice" not in html
+    assert "<img" not in html
+
+
 def test_a_refused_answer_says_why_at_its_side_and_nothing_waits() -> None:
     request = TurnRequest(person_id="p", origin="public", lang="ko", mode="free_text", text=EVIL)
     refused = Side(LiveAnswer(request, phase="done", error=("unknown_adapter", "There is no v1.")))

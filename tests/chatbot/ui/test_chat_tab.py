@@ -331,6 +331,19 @@ def test_own_data_can_be_taken_along_and_deleted(url: str, open_page: OpenPage) 
     expect(page.locator(".eco-talk")).to_have_count(0)
 
 
+def test_a_project_of_free_text_is_a_plain_chat(serve: Serve, open_page: OpenPage) -> None:
+    page = open_page(serve("--text"))
+    expect(page.locator(".eco-welcome h2")).to_have_text("무엇을 도와드릴까요?")
+    expect(page.locator(".eco-example")).to_have_count(0)
+    expect(page.locator("#chat-chips, #chat-chips-panel")).to_have_count(0)
+    say_and_wait(page, "오늘 뭐 할까요?")
+    expect(page.locator(".eco-recommend")).to_contain_text("<b>산책</b>이 좋아요.")
+    expect(page.locator(".eco-card, .eco-notice, #edit-open")).to_have_count(0)
+    page.click("#thumb-down")
+    expect(page.locator("#reason-panel .eco-chip")).to_have_count(3)
+    assert not re.search("챌린지|추천|조건", page.inner_text("body"))
+
+
 def test_on_a_phone_nothing_is_wider_than_the_screen(url: str, open_page: OpenPage) -> None:
     page = open_page(url, viewport={"width": 360, "height": 740})
     for step in ("first", "answer"):

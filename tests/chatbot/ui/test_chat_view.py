@@ -179,6 +179,37 @@ def test_what_is_announced_is_what_happened(
     assert sentence in describe_end(live, "ko")
 
 
+TEXT_TURN = {"raw_text": f"안녕하세요!\n{EVIL}", "recommendation": None}
+
+
+def test_where_answers_are_free_text_nothing_speaks_of_challenges() -> None:
+    for lang, words in (("ko", ("챌린지", "추천", "조건")), ("en", ("challenge", "recommend"))):
+        turns = [make_turn(**TEXT_TURN), make_turn(turn_id=8, status="truncated", **TEXT_TURN)]
+        feedback = {7: make_feedback(rating="dislike")}
+        view = ChatView(lang, "c1", turns, feedback, panel=7, is_text=True)
+        live = LiveAnswer(make_request(), is_text=True)
+        html = render_transcript(ChatView(lang, is_text=True)) + render_transcript(view)
+        html += render_live(live, lang)
+        live.phase, live.recommend = "writing", "안녕"
+        html += render_live(live, lang)
+        shown = re.sub(r"<[^>]*>", " ", html).lower()
+        assert [word for word in words if word in shown] == []
+        assert "eco-card" not in html
+        assert 'data-action="ask"' not in html
+
+
+def test_an_answer_in_free_text_is_whole_rated_and_copied_as_it_is() -> None:
+    html = render_transcript(ChatView("ko", "c1", [make_turn(**TEXT_TURN)], is_text=True))
+    assert "안녕하세요!<br>" in html
+    assert "<img" not in html
+    assert "eco-notice" not in html
+    assert 'id="thumb-up"' in html
+    assert 'data-copy="안녕하세요!' in html
+    assert "edit-open" not in html  # there are no fields to correct
+    live = LiveAnswer(make_request(), is_text=True, turn=make_turn(**TEXT_TURN))
+    assert describe_end(live, "ko") == "답변이 완성됐어요."
+
+
 def test_a_question_that_is_kept_nowhere_can_go_back_into_the_box() -> None:
     error = ("stopped", "The answer was stopped.")
     html = render_unsaved(LiveAnswer(make_request(text=EVIL), error=error), "ko")

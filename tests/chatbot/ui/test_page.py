@@ -30,7 +30,10 @@ def make_app(opens_studio: Callable[[Request], bool] = lambda _request: False) -
     def post() -> JSONResponse:
         return JSONResponse({"plain": True})
 
-    app.add_middleware(PageMiddleware, settings=PageSettings("Eco & Loop", "ko", opens_studio))
+    app.add_middleware(
+        PageMiddleware,
+        settings=PageSettings("Eco & Loop", "ko", is_text=False, opens_studio=opens_studio),
+    )
     return app
 
 
