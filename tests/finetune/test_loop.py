@@ -17,6 +17,7 @@ from finetune.adapter_checks import AdapterError
 from finetune.adapter_folder import run_adapter_dir
 from finetune.bench import Bench
 from finetune.dataset import DatasetError
+from finetune.job import CHECKPOINTS_DIR
 from finetune.loop import (
     Cancelled,
     Control,
@@ -29,6 +30,7 @@ from finetune.recipe import Recipe
 from finetune.registry import production_version
 from finetune.swap import Promotion, promote_live
 from tests.finetune.fake_serving import PARROT_ANSWER, AdapterRefused, FakeServing, write_adapter
+from tests.finetune.training_jobs import write_checkpoint
 
 
 @pytest.fixture
@@ -254,9 +256,12 @@ def test_a_trained_run_is_judged_and_published_when_it_is_taken_up_again(store: 
     with pytest.raises(AdapterRefused):
         session.retrain(voice="good")
     run = store.list_runs(limit=1)[0]
+    checkpoints = store.data_dir / "runs" / run.run_id / CHECKPOINTS_DIR
+    write_checkpoint(checkpoints, 10)
     settings = LoopSettings(resume_run_id=run.run_id)
     outcome = retrain(store, store.data_dir, FakeServing(), Recipe(), settings)
     assert outcome.adapter.run_id == run.run_id
+    assert not checkpoints.exists()  # nobody goes on from them any more
     assert len(store.list_runs(limit=9)) == 1
 
 
