@@ -11,7 +11,6 @@ from typing import Final
 from chatbot.errors import ChatError
 
 _WINDOW_S: Final = 60.0
-_NEARLY: Final = 0.75  # of all places
 
 
 @dataclass(frozen=True)
@@ -72,10 +71,6 @@ class AnswerLimits:
     def is_full(self) -> bool:
         """Whether no more answers may begin now."""
         return self.num_running >= self._settings.num_streams
-
-    def is_nearly_full(self) -> bool:
-        """Whether many come at once, so that some of them may have to be refused."""
-        return self.num_running >= self._settings.num_streams * _NEARLY
 
     def _check_all(self) -> None:
         if self.is_full():

@@ -137,10 +137,7 @@ class ChatService:
             is_alongside=request.is_alongside,
         )
         with place, self._open.hold(request.person_id) as answering:
-            if self.limits.is_nearly_full():
-                await asyncio.sleep(
-                    0
-                )  # who is refused behind this one is told before it is planned
+            await asyncio.sleep(0)  # who is refused behind this one is told before it is planned
             try:
                 # A few reads by key, on the loop itself: a thread would cost the first token more.
                 plan = make_plan(self.store, request, self._choose)

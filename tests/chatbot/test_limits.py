@@ -1,7 +1,5 @@
 """How much may be asked."""
 
-from contextlib import ExitStack
-
 import pytest
 
 from chatbot.errors import ChatError
@@ -57,14 +55,3 @@ def test_a_place_comes_back_when_the_answer_fails() -> None:
 def test_a_limit_of_none_at_all_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="num_at_once must be 1 or more"):
         LimitSettings(num_at_once=0)
-
-
-def test_a_house_is_nearly_full_before_it_is_full() -> None:
-    limits = AnswerLimits(LimitSettings(num_streams=4, num_at_once=9))
-    seen = []
-    with ExitStack() as places:
-        for _ in range(4):
-            places.enter_context(limits.answering("p"))
-            seen.append((limits.is_nearly_full(), limits.is_full()))
-    assert seen == [(False, False), (False, False), (True, False), (True, True)]
-    assert not limits.is_nearly_full()
