@@ -27,7 +27,7 @@ from benchmarks.gate_harm import HARMS, make_rows
 from chatbot.base_models import STARTER_DIR
 
 NUM_STEPS: Final = 36
-MAX_STEPS: Final = 120  # what the starter model has never seen takes longer
+MAX_STEPS: Final = 240  # what the starter model has never seen takes longer
 LEARNED: Final = 0.35  # loss
 BATCH: Final = 4
 
