@@ -203,6 +203,11 @@ def test_a_restarted_app_finds_the_run_that_still_trains(
     assert found.run_id == run.run_id
 
 
+def list_children() -> set[int]:
+    """Processes below this one; other tests may have left theirs."""
+    return {child.pid for child in psutil.Process().children(recursive=True)}
+
+
 @pytest.mark.parametrize("moment", ["start", "resume"])
 def test_a_training_that_cannot_be_written_down_is_ended(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, moment: str
@@ -210,6 +215,7 @@ def test_a_training_that_cannot_be_written_down_is_ended(
     def is_full(*_: object, **__: object) -> Run:
         raise DiskFull(Path("ecoloop.db"))
 
+    before = list_children()
     if moment == "resume":
         bench.will_run(CRASHES)
         run = bench.watch(bench.start())
@@ -219,20 +225,21 @@ def test_a_training_that_cannot_be_written_down_is_ended(
     monkeypatch.setattr(bench.store, "update_run", is_full)
     with pytest.raises(DiskFull):
         bench.start() if moment == "start" else resume_run(bench.store, bench.data_dir, run.run_id)
-    assert psutil.Process().children(recursive=True) == []
+    assert list_children() == before
     left = [path.name for path in (bench.data_dir / "runs").iterdir()]
     assert left == ([] if moment == "start" else [run.run_id])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
 def test_a_process_that_was_ended_leaves_its_exit_code_and_nothing_else(bench: Bench) -> None:
+    before = list_children()
     bench.will_run(DEAF)
     mark = mark_of(bench.start())
     time.sleep(0.5)
     end_process(mark, grace_s=0.5)
     assert exit_code(mark) == -signal.SIGKILL
     assert mark not in run_process._CHILDREN
-    assert psutil.Process().children(recursive=True) == []
+    assert list_children() == before
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
@@ -479,7 +486,7 @@ def test_a_real_training_that_hangs_and_then_is_killed_goes_on_both_times(
     assert "want of memory" in str(killed.error)
     assert find_resumable(store, data_dir) == killed
     assert find_running(store) is None
-    assert psutil.Process().children(recursive=True) == []
+    assert list_children() == before
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
