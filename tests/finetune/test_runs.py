@@ -452,6 +452,7 @@ def test_closing_the_watch_leaves_the_run_alone(bench: Bench) -> None:
 def test_a_real_training_that_hangs_and_then_is_killed_goes_on_both_times(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    before = list_children()
     base, data_dir = build_model(tmp_path / "base"), tmp_path / "data"
     path = write_dataset(tmp_path / "dataset")
     dataset = Dataset(dataset_id="d1", path=str(path), num_train=12, num_validation=3)
