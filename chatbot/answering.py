@@ -37,7 +37,7 @@ class OpenAnswers:
         """One answer, from its beginning to its end; raises ChatError while the person is being
         forgotten.
         """
-        if self._leaving[person_id]:
+        if self.is_forgetting(person_id):
             raise ChatError(FORGOTTEN_CODE, FORGOTTEN, retry_after_s=5)
         answering = Answering(person_id)
         self._open.add(answering)
@@ -45,6 +45,10 @@ class OpenAnswers:
             yield answering
         finally:
             self._open.discard(answering)
+
+    def is_forgetting(self, person_id: str) -> bool:
+        """Whether the person is being forgotten right now."""
+        return self._leaving[person_id] > 0
 
     @contextmanager
     def forgetting(self, person_id: str) -> Iterator[list[Generation]]:

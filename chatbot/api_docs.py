@@ -77,6 +77,7 @@ _EVENT: Final = {  # one of the stream
 }
 _REASONS: Final = {
     400: "A field is missing or unknown; invalidFields names it.",
+    409: "The person's data is being deleted; Retry-After says when to come again.",
     413: "The body is over 64 kB.",
     422: f"The message is under {MIN_MESSAGE} or over {MAX_MESSAGE} characters, or longer than the "
     "model can read.",

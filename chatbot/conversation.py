@@ -37,15 +37,15 @@ class TokenGauge:
         ratio = max(self._ratios) * _MARGIN if self._ratios else 1.0
         return math.ceil(estimate_tokens(text) * ratio)
 
-    def count_least(self, text: str) -> int:
-        """Tokens that a text has at least, for refusing what cannot fit."""
-        ratio = min(self._ratios) / _MARGIN if self._ratios else _LEAST_RATIO
-        return math.floor(estimate_tokens(text) * ratio)
-
     def learn(self, messages: Sequence[Message], prompt_tokens: int) -> None:
         """The engine counted so many tokens in these messages."""
         estimate = count_message_tokens(messages, estimate_tokens)
         self._ratios.append(max(_LEAST_RATIO, prompt_tokens / estimate))
+
+
+def count_least(text: str) -> int:
+    """Tokens that a text has at least with any tokenizer, for refusing what cannot fit."""
+    return math.floor(estimate_tokens(text) * _LEAST_RATIO)
 
 
 def count_message_tokens(messages: Sequence[Message], count_tokens: Callable[[str], int]) -> int:

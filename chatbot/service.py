@@ -7,12 +7,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field, replace
 from typing import Final, TypeVar
 
 from chatbot.answering import FORGOTTEN, FORGOTTEN_CODE, Answering, OpenAnswers
-from chatbot.conversation import TokenGauge, count_message_tokens, fit_messages
+from chatbot.conversation import (
+    TokenGauge,
+    count_least,
+    count_message_tokens,
+    fit_messages,
+)
 from chatbot.engines.base import AdapterRef, Engine, EngineStatus, Sampling
 from chatbot.errors import ChatError, NotYours, TooLongForModel
 from chatbot.feedback import check_correction, check_rating
@@ -100,6 +106,7 @@ class ChatService:
         self._gauge = TokenGauge()
         self._schema = json_schema() if self.settings.is_constrained else None
         self._saving: dict[asyncio.Task[Turn], str] = {}  # and whose turn it is
+        self._forgetter = ThreadPoolExecutor(1, "forget")
         self._is_closed = False
 
     async def close(self) -> None:
@@ -107,6 +114,7 @@ class ChatService:
         self._is_closed = True
         while self._saving:
             await asyncio.wait(self._saving)
+        self._forgetter.shutdown(wait=False)
 
     async def forget(self, person_id: str, delete: Callable[[], _Result]) -> _Result:
         """Run delete() in a thread when nothing of the person is on its way into the store: their
@@ -118,12 +126,18 @@ class ChatService:
             await asyncio.gather(*(generation.stop() for generation in writing))
             while saving := [task for task, owner in self._saving.items() if owner == person_id]:
                 await asyncio.wait(saving)
-            # Whoever asked may leave: what was begun is finished before new answers may begin.
-            deleting = asyncio.create_task(asyncio.to_thread(delete))
+            # Whoever asked may leave: what was begun is finished before new answers may begin. A
+            # thread of its own: a command waits for this in one of the pool's, which could be all.
+            loop = asyncio.get_running_loop()
+            deleting = loop.run_in_executor(self._forgetter, delete)
             try:
                 return await asyncio.shield(deleting)
             finally:
                 await asyncio.wait([deleting])
+
+    def is_forgetting(self, person_id: str) -> bool:
+        """Whether the person's data is being deleted right now."""
+        return self._open.is_forgetting(person_id)
 
     async def answer(self, request: TurnRequest) -> AsyncGenerator[TurnEvent, None]:
         """The events of one turn; raises ChatError before the first. Every outcome is stored, and
@@ -186,7 +200,7 @@ class ChatService:
     def _begin(self, plan: Plan, answering: Answering) -> _Attempt:
         sampling = self.settings.sampling
         window, system = self.engine.context_window, system_message(plan.request.lang)
-        if count_message_tokens([system, plan.question], self._gauge.count_least) >= window:
+        if count_message_tokens([system, plan.question], count_least) >= window:
             raise TooLongForModel
         messages = fit_messages(
             system,
@@ -304,12 +318,6 @@ class ChatService:
                 correction=correction,
             )
         )
-
-    def list_conversations(
-        self, person_id: str, query: str | None = None, before: str | None = None
-    ) -> list[Conversation]:
-        """The person's conversations, last used first; query searches what was said."""
-        return self.store.list_conversations(person_id, query=query, before=before)
 
     def open_conversation(
         self, conversation_id: str, person_id: str

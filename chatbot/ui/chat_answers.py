@@ -196,6 +196,10 @@ class ChatAnswers:
         self, live: LiveAnswer, state: OpenChat, visit: Visit, *, is_stored: bool
     ) -> Updates:
         if live.error and live.error[0] == FORGOTTEN_CODE:  # deleted on another page: nothing stays
+            for _ in range(NUM_LOOKS):
+                if not self.parts.chat.is_forgetting(visit.person.person_id):
+                    break
+                await asyncio.sleep(LOOK_S)
             return await self.screen.show(OpenChat(), visit.person)
         find = self.reader.find_conversation
         if not await asyncio.to_thread(find, state.conversation_id, visit.person):
