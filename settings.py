@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import logging
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -15,8 +16,11 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal
 
+logger = logging.getLogger(__name__)
+
 ROOT: Final = Path(__file__).resolve().parent
 PREFIX: Final = "ECOLOOP_"
+LEAST_CASES: Final = 24  # fewer answers the gate does not compare
 # No flags: every user of the machine sees those in ps.
 SECRETS: Final = ("admin_password", "curator_password", "judge_api_key")
 
@@ -133,11 +137,23 @@ def _check_range(name: str, value: float, low: float, high: float) -> None:
 
 def _check_num_cases(value: int) -> None:
     """The gate compares from 24 common answers on (finetune/gate.py); fewer would never pass."""
-    if not 24 <= value <= 176:
+    if not LEAST_CASES <= value <= 176:
         raise SettingsError(
-            f"num_cases is {value}; it must be between 24 and 176: the gate needs 24 questions "
-            "that both adapters answered, and 176 exist."
+            f"num_cases is {value}; it must be between {LEAST_CASES} and 176: the gate needs "
+            f"{LEAST_CASES} questions that both adapters answered, and 176 exist."
         )
+
+
+def _raise_num_cases(values: Mapping[str, Any]) -> dict[str, Any]:
+    """8 to 23 were allowed once; who has that set shall not find the application refusing it."""
+    value = values.get("num_cases", LEAST_CASES)
+    if not 8 <= value < LEAST_CASES:
+        return {}
+    logger.warning(
+        "num_cases is %d; %d is used: the gate needs %d questions that both adapters answered.",
+        *(value, LEAST_CASES, LEAST_CASES),
+    )
+    return {"num_cases": LEAST_CASES}
 
 
 def _check_root_path(path: str) -> None:
@@ -262,5 +278,6 @@ def load_settings(
 ) -> Settings:
     """Defaults, then the file, then the environment, then the flags; data_dir is absolute."""
     values = read_file(path) | read_environment(environ) | read_flags(arguments)
+    values |= _raise_num_cases(values)
     values["data_dir"] = Path(values.get("data_dir", Settings.data_dir)).expanduser().resolve()
     return Settings(**values)

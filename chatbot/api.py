@@ -32,6 +32,15 @@ _HEALTH: Final[dict[EngineState, str]] = {
     "failed": "degraded",
     "stopped": "degraded",
 }
+# For those who may not read the engine's own words, which can hold a path or a line of its log.
+_WHY: Final[dict[EngineState, str]] = {
+    "ready": "The model answers.",
+    "starting": "The model is warming up.",
+    "asleep": "The model rests while it learns.",
+    "degraded": "The service runs in part.",
+    "failed": "The model did not start.",
+    "stopped": "The model has stopped.",
+}
 _GONE_STATUS: Final = 499  # nginx's number for a client that closed the connection
 
 
@@ -162,13 +171,15 @@ class _Api:
 
     # --- everything else ------------------------------------------------------------------------
 
-    async def health(self) -> dict[str, Any]:
-        """Always 200 while the application answers: where the engine stands is in the body."""
+    async def health(self, request: Request) -> dict[str, Any]:
+        """Always 200 while the application answers: where the engine stands is in the body. `why`
+        is the engine's own sentence for those with a role in the studio, else a general one.
+        """
         status = self._service.status()
         production = self._service.production()
         return {
             "status": _HEALTH[status.state],
-            "why": status.detail,
+            "why": status.detail if self._identity.role_of(request) else _WHY[status.state],
             "engine": status.state,
             "base_model": status.base_model,
             "adapter": production.name if production else None,

@@ -165,12 +165,14 @@ class AdaptersTab:
     ) -> tuple[Any, ...]:
         store, learning = self.parts.store, self.parts.learning
         previous, can_roll_back = self._way_back()
+        waiting = learning.waiting() if learning.production() else ""
         moves = store.list_alias_events(limit=_NUM_EVENTS)
         view = AdaptersView(
             lang=person.lang,
-            cards=self._cards(previous),
+            cards=self._cards(previous, is_waiting=bool(waiting)),
             events=[move for move in moves if move.alias in ("production", "canary")],
             production=learning.production(),
+            waiting=waiting,
             previous=previous,
             can_roll_back=can_roll_back,
             base_model=self.parts.engine_status().base_model,
@@ -182,7 +184,7 @@ class AdaptersTab:
         status, _ = self.header.on_tick(request)
         return render_adapters(view), status
 
-    def _cards(self, previous: str | None) -> list[VersionCard]:
+    def _cards(self, previous: str | None, *, is_waiting: bool) -> list[VersionCard]:
         store, learning = self.parts.store, self.parts.learning
         adapters, production = store.list_adapters(), learning.production()
         on_trial = store.get_alias("canary")
@@ -194,6 +196,7 @@ class AdaptersTab:
                 VersionCard(
                     adapter=adapter,
                     is_production=adapter.version == production,
+                    is_waiting=is_waiting and adapter.version == production,
                     is_on_trial=adapter.version == on_trial,
                     is_way_back=adapter.version == previous,
                     can_start_trial=on_trial is None,

@@ -20,12 +20,13 @@ from finetune.canary import CanaryStatus
 
 @dataclass(frozen=True)
 class AdaptersView:
-    """All versions, newest first; production is None when the base model answers."""
+    """All versions, newest first; production, if any, answers unless it waits."""
 
     lang: str
     cards: Sequence[VersionCard] = ()
     events: Sequence[AliasEvent] = ()
-    production: str | None = None
+    production: str | None = None  # what should answer; None is the base
+    waiting: str = ""  # why production cannot be served now, so that the base answers
     previous: str | None = None  # where a roll-back leads
     can_roll_back: bool = False
     base_model: str = ""
@@ -33,6 +34,11 @@ class AdaptersView:
     notice: str = ""  # what was done, where people need more than a moment to read it
     trial: CanaryStatus | None = None
     comparison: Comparison | None = None
+
+    @property
+    def answering(self) -> str | None:
+        """What answers now; None is the base."""
+        return None if self.waiting else self.production
 
 
 def version_name(version: str | None, lang: str) -> str:
@@ -48,7 +54,8 @@ def render_adapters(view: AdaptersView) -> str:
     cards = "".join(render_card(card, view.lang) for card in view.cards)
     comparison = render_comparison(view.comparison, view.lang) if view.comparison else ""
     return (
-        f"{_render_current(view)}{notice}{render_trial(view.trial, view.lang)}"
+        f"{_render_current(view)}{_render_waiting(view)}{notice}"
+        f"{render_trial(view.trial, view.lang)}"
         f"{_render_line(view)}{comparison}"
         f'<div class="eco-versions" id="adapters-table">{cards or _render_empty(view.lang)}'
         f"{_render_base(view)}</div>{render_events(view.events, view.lang)}"
@@ -59,6 +66,21 @@ def _render_notice(text: str, kind: str, sign: str) -> str:
     if not text:
         return ""
     return f'<p class="eco-notice {kind}" role="alert">{icon(sign)}<span>{escape(text)}</span></p>'
+
+
+def _render_waiting(view: AdaptersView) -> str:
+    """Why the version that should answer does not, in the words of the server."""
+    if not view.waiting:
+        return ""
+    lang = view.lang
+    sentence = t(lang, "production_waits", version=escape(view.production or ""))
+    if view.trial is not None and view.trial.trial is not None:
+        sentence = f"{sentence} {t(lang, 'trial_rests')}"
+    return (
+        f'<div class="eco-notice eco-notice-warn" id="adapters-waiting" role="status">'
+        f'{icon("warn")}<div><p>{sentence}</p><p class="eco-small" lang="en">'
+        f"{escape(view.waiting)}</p></div></div>"
+    )
 
 
 def _render_empty(lang: str) -> str:
@@ -80,8 +102,8 @@ def _render_current(view: AdaptersView) -> str:
     return (
         '<section class="eco-box eco-current"><div>'
         f'<p class="eco-muted">{t(view.lang, "answers_now")}</p>'
-        f'<h2 id="adapter-current" data-version="{escape(view.production or "")}">'
-        f"{escape(version_name(view.production, view.lang))}</h2></div>{button}</section>"
+        f'<h2 id="adapter-current" data-version="{escape(view.answering or "")}">'
+        f"{escape(version_name(view.answering, view.lang))}</h2></div>{button}</section>"
     )
 
 
@@ -90,7 +112,7 @@ def _render_line(view: AdaptersView) -> str:
     if not view.cards:
         return ""
     lang = view.lang
-    points = [_render_point("", "base", t(lang, "base_model"), is_live=view.production is None)]
+    points = [_render_point("", "base", t(lang, "base_model"), is_live=view.answering is None)]
     for card in reversed(view.cards):
         adapter = card.adapter
         kind = "retired" if adapter.state == "retired" else adapter.verdict.get("outcome", "")
@@ -99,7 +121,7 @@ def _render_line(view: AdaptersView) -> str:
                 adapter.version,
                 "trial" if card.is_on_trial else str(kind),
                 adapter.version,
-                is_live=card.is_production,
+                is_live=card.is_answering,
             )
         )
     return (
@@ -144,7 +166,7 @@ def _render_compare_form(view: AdaptersView) -> str:
 
 
 def _render_base(view: AdaptersView) -> str:
-    is_live = view.production is None
+    is_live = view.answering is None
     tag = f'<span class="eco-tag eco-tag-live">{t(view.lang, "current")}</span>' if is_live else ""
     live = " eco-version-live" if is_live else ""
     return (

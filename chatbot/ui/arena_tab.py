@@ -19,7 +19,7 @@ from chatbot.ui.chat_view import describe_end
 from chatbot.ui.i18n import describe_error, t
 from chatbot.ui.labels import label
 from chatbot.ui.live import LiveAnswer, LiveAnswers
-from chatbot.ui.parts import Parts
+from chatbot.ui.parts import Parts, find_answering
 from chatbot.ui.people import Person, needs, require_curator, who
 from feedback_store.records import Turn
 from feedback_store.text import MAX_MESSAGE
@@ -100,7 +100,7 @@ class ArenaTab:
         person = self._person(request)
         pair = await self._draw()
         if not text.strip() or pair is None:
-            key = "arena_needs_two" if pair is None else "error_empty_message"
+            key = self._explain_no_pair() if pair is None else "error_empty_message"
             tell(person.lang, t(person.lang, key))
             return
         state = Round(question=text.strip())
@@ -160,15 +160,19 @@ class ArenaTab:
         return require_curator(self.parts, request) if self.is_studio else who(self.parts, request)
 
     async def _draw(self) -> tuple[str, str] | None:
-        """Two versions in random order, the one in production among them; "" is the base."""
-        production = self.parts.learning.production() or ""
+        """Two versions in random order, the one that answers among them; "" is the base."""
+        answering = find_answering(self.parts.learning) or ""
         loaded = {"", *(ref.name for ref in await self.parts.chat.engine.loaded())}
-        others = sorted(loaded - {production})
-        if production not in loaded or not others:
+        others = sorted(loaded - {answering})
+        if answering not in loaded or not others:
             return None
-        pair = [production, _dice.choice(others)]
+        pair = [answering, _dice.choice(others)]
         _dice.shuffle(pair)
         return pair[0], pair[1]
+
+    def _explain_no_pair(self) -> str:
+        """The key of the sentence why there is nothing to compare."""
+        return "arena_base_only" if self.parts.learning.waiting() else "arena_needs_two"
 
     def _request(
         self, state: Round, person: Person, adapter: str, first: Turn | None

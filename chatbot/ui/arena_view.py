@@ -9,7 +9,7 @@ from html import escape
 from chatbot.ui.arena_votes import VOTES, Standing
 from chatbot.ui.cards import render_answer, render_recommendation, render_text
 from chatbot.ui.chat_view import describe_end, render_notice, shown_recommendation
-from chatbot.ui.i18n import t, wording
+from chatbot.ui.i18n import TEXTS, t, wording
 from chatbot.ui.icons import icon
 from chatbot.ui.live import LiveAnswer
 from feedback_store.records import Turn
@@ -79,8 +79,7 @@ def _render_side_answer(name: str, side: Side, view: ArenaView) -> str:
             return render_recommendation(shown, name)
         if view.is_text and side.turn.status == "ok":
             return render_text(side.turn.raw_text)
-        status = wording(f"status_{side.turn.status}", is_text=view.is_text)
-        return render_notice(t(lang, status), "warn")
+        return render_notice(t(lang, _find_end(side.turn.status, view)), "warn")
     if side.live and side.live.phase == "writing":
         if view.is_text and not side.live.challenges:
             return render_text(side.live.recommend, is_writing=True)
@@ -93,6 +92,12 @@ def _render_side_answer(name: str, side: Side, view: ArenaView) -> str:
         '<p class="eco-waiting"><span class="eco-dots" aria-hidden="true"><i></i><i></i><i></i>'
         f"</span><span>{t(lang, 'arena_waiting')}</span></p>"
     )
+
+
+def _find_end(status: str, view: ArenaView) -> str:
+    """The key of how an answer ended; the chat's own sentences name a button that is not here."""
+    own = f"arena_{status}"
+    return own if own in TEXTS["ko"] else wording(f"status_{status}", is_text=view.is_text)
 
 
 def _render_votes(view: ArenaView) -> str:

@@ -69,6 +69,17 @@ def render_diff(diff: VersionDiff, lang: str) -> str:
     return f'<ul class="eco-diff">{items}</ul>' if items else ""
 
 
+def is_same_engine(left: Report, right: Report) -> bool:
+    """Whether both were answered by the same engine, where both say by which."""
+    engines = left.get("engine"), right.get("engine")
+    return not all(engines) or engines[0] == engines[1]
+
+
+def render_other_engine(lang: str) -> str:
+    """In place of the changes, where they could be the engine's."""
+    return f'<p class="eco-small eco-other-engine">{t(lang, "other_engine")}</p>'
+
+
 def _knob(value: Any, lang: str) -> str:
     if value is None:  # chosen by the trainer
         return t(lang, "knob_auto")
@@ -77,10 +88,12 @@ def _knob(value: Any, lang: str) -> str:
 
 def _render_figures(comparison: Comparison, names: tuple[str, str], lang: str) -> str:
     left, right = find_metrics(comparison.left_report), find_metrics(comparison.right_report)
+    is_comparable = is_same_engine(comparison.left_report, comparison.right_report)
+    earlier = left if is_comparable else {}
     rows = [
         f'<tr data-metric="{escape(name)}"><th scope="row">{escape(metric_label(name, lang))}</th>'
         f"<td>{_figure(left.get(name))}</td>"
-        f"<td>{_figure(metric)}{render_change(metric, left.get(name))}</td></tr>"
+        f"<td>{_figure(metric)}{render_change(metric, earlier.get(name))}</td></tr>"
         for name, metric in right.items()
         if name in left or metric.get("value") is not None
     ]
@@ -90,6 +103,7 @@ def _render_figures(comparison: Comparison, names: tuple[str, str], lang: str) -
         f'<th scope="col">{escape(head)}</th>' for head in (t(lang, "column_metric"), *names)
     )
     return (
+        f"{'' if is_comparable else render_other_engine(lang)}"
         f'<div class="eco-scroll"><table class="eco-table"><thead><tr>{heads}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )

@@ -13,7 +13,7 @@ from chatbot.ui.blocks import SHORT, event_data, html_part, tell
 from chatbot.ui.finetune_view import ENDED, FinetuneView, is_running, render_finetune
 from chatbot.ui.header import Header
 from chatbot.ui.i18n import translate_error
-from chatbot.ui.parts import Parts
+from chatbot.ui.parts import Parts, find_answering
 from chatbot.ui.people import Person, needs, require_admin, require_curator
 from feedback_store.records import ExampleFilter
 
@@ -129,7 +129,7 @@ class FinetuneTab:
             reached=state.reached,
             log=learning.log_tail(NUM_LOG_LINES) if progress else (),
             adapter=adapters[0] if adapters else None,
-            production=learning.production(),
+            answering=find_answering(learning),
             is_cancelling=state.is_cancelling,
             offers=() if running else learning.preferences(),
             resumable=None if running else learning.resumable(),

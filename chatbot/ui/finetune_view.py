@@ -37,7 +37,7 @@ class FinetuneView:
     reached: str = ""  # the last stage before a failure
     log: Sequence[str] = ()
     adapter: Adapter | None = None  # what the last retrain made
-    production: str | None = None
+    answering: str | None = None  # the version; None is the base
     is_cancelling: bool = False
     offers: Sequence[Offer] = ()  # what else there is to learn from
     resumable: Run | None = None  # a retrain that broke off
@@ -239,7 +239,7 @@ def _render_result(view: FinetuneView) -> str:
     adapter = view.adapter
     if adapter is None:
         return ""
-    is_live = adapter.version == view.production
+    is_live = adapter.version == view.answering
     headline = t(
         view.lang, "result_live" if is_live else "result_kept", version=escape(adapter.version)
     )

@@ -12,7 +12,7 @@ from chatbot.identity import Role
 from chatbot.ui.blocks import SHORT, html_part
 from chatbot.ui.i18n import t, wording
 from chatbot.ui.icons import icon, logo
-from chatbot.ui.parts import Parts
+from chatbot.ui.parts import Parts, find_answering
 from chatbot.ui.people import Person, needs, require_curator, who
 
 # How soon the page asks again while the engine is not ready; half a service may last for hours.
@@ -129,8 +129,8 @@ class Header:
         """The status only."""
         lang = self._person(request).lang
         status = self.parts.engine_status()
-        production = self.parts.learning.production()
-        html = render_status(status, production, lang, shows_detail=self.is_studio)
+        answering = find_answering(self.parts.learning)
+        html = render_status(status, answering, lang, shows_detail=self.is_studio)
         return html, look_again(status)
 
     def _person(self, request: gr.Request) -> Person:

@@ -88,7 +88,13 @@ class Learning(Protocol):
         ...
 
     def production(self) -> str | None:
-        """The version that answers now; None is the base model."""
+        """The version that should answer; None is the base model."""
+        ...
+
+    def waiting(self) -> str:
+        """Why that version cannot be served now and the base answers meanwhile; empty when it can.
+        Not for the public: the sentence may name a path of the server.
+        """
         ...
 
     def promote(
@@ -123,6 +129,11 @@ class Learning(Protocol):
     def canary(self) -> CanaryStatus:
         """Where the trial stands."""
         ...
+
+
+def find_answering(learning: Learning) -> str | None:
+    """The version that answers now; None is the base model, also while production waits."""
+    return None if learning.waiting() else learning.production()
 
 
 @dataclass(frozen=True)

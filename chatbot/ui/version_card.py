@@ -7,7 +7,12 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-from chatbot.ui.compare_view import render_answers, render_diff
+from chatbot.ui.compare_view import (
+    is_same_engine,
+    render_answers,
+    render_diff,
+    render_other_engine,
+)
 from chatbot.ui.event_view import describe_actor, describe_reason, render_time
 from chatbot.ui.failures_view import render_failures
 from chatbot.ui.i18n import t
@@ -24,10 +29,13 @@ from finetune.version_diff import VersionDiff
 
 @dataclass(frozen=True)
 class VersionCard:
-    """A version beside the one before it ("" is the base model)."""
+    """A version beside the one before it ("" is the base model). is_waiting: it is production, but
+    cannot be served now.
+    """
 
     adapter: Adapter
     is_production: bool = False
+    is_waiting: bool = False
     is_on_trial: bool = False
     is_way_back: bool = False
     can_start_trial: bool = False
@@ -36,18 +44,28 @@ class VersionCard:
     diff: VersionDiff | None = None
     promotion: AliasEvent | None = None
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether people talk with it now."""
+        return self.is_production and not self.is_waiting
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether the engine that answered was the same in both reports."""
+        return is_same_engine(self.before_report, self.adapter.report)
+
 
 def render_card(card: VersionCard, lang: str) -> str:
     """Everything of one version."""
     adapter = card.adapter
-    live = " eco-version-live" if card.is_production else ""
+    live = " eco-version-live" if card.is_answering else ""
     version = escape(adapter.version)
     return (
         f'<article class="eco-box eco-version{live}" id="version-{version}" '
         f'data-version="{version}" data-state="{adapter.state}"><div class="eco-origin">'
         f"<h3>{version}</h3>{_render_tags(card, lang)}"
         f"{render_time(adapter.created_at)}</div>"
-        f"{render_headlines(adapter.report, card.before_report, lang)}"
+        f"{render_headlines(adapter.report, _find_earlier(card), lang)}"
         f"{_render_against(card, lang)}{render_verdict(adapter.verdict, lang)}"
         f"{_render_promotion(card.promotion, lang)}{_render_details(card, lang)}"
         f"{_render_buttons(card, lang)}</article>"
@@ -56,8 +74,10 @@ def render_card(card: VersionCard, lang: str) -> str:
 
 def _render_tags(card: VersionCard, lang: str) -> str:
     tags = [render_verdict_tag(card.adapter.verdict, lang)]
-    if card.is_production:
+    if card.is_answering:
         tags.insert(0, f'<span class="eco-tag eco-tag-live">{t(lang, "current")}</span>')
+    elif card.is_production:
+        tags.insert(0, f'<span class="eco-tag eco-tag-warn">{t(lang, "waits")}</span>')
     if card.is_on_trial:
         tags.insert(0, f'<span class="eco-tag eco-tag-warn">{t(lang, "on_trial")}</span>')
     if card.adapter.state == "retired":
@@ -65,14 +85,19 @@ def _render_tags(card: VersionCard, lang: str) -> str:
     return "".join(tags)
 
 
+def _find_earlier(card: VersionCard) -> Mapping[str, Any]:
+    """What the changes are counted from; nothing where they could be the engine's."""
+    return card.before_report if card.is_comparable else {}
+
+
 def _render_against(card: VersionCard, lang: str) -> str:
     name = card.before or t(lang, "base_model")
     has_both = bool(card.before_report.get("metrics")) and bool(card.adapter.report.get("metrics"))
-    against = (
-        f'<p class="eco-muted eco-small">{t(lang, "against", version=escape(name))}</p>'
-        if has_both
-        else ""
-    )
+    against = ""
+    if has_both and card.is_comparable:
+        against = f'<p class="eco-muted eco-small">{t(lang, "against", version=escape(name))}</p>'
+    elif has_both:
+        against = render_other_engine(lang)
     return against + (render_diff(card.diff, lang) if card.diff else "")
 
 
@@ -90,7 +115,7 @@ def _render_promotion(event: AliasEvent | None, lang: str) -> str:
 def _render_details(card: VersionCard, lang: str) -> str:
     report = card.adapter.report
     names = (card.before or t(lang, "base_model"), card.adapter.version)
-    details = render_metrics_table(report, card.before_report, lang)
+    details = render_metrics_table(report, _find_earlier(card), lang)
     details += render_failures(report, lang)
     details += render_answers(card.before_report, report, names, lang)
     if not details:
