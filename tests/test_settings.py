@@ -48,7 +48,7 @@ def test_lists_come_comma_separated_or_as_toml_lists(tmp_path):
         ("[server\n", ("not valid TOML",)),
         ('[model]\nengine = "magic"\n', ("engine", "magic", "vllm")),
         ("[server]\nport = 70000\n", ("port", "70000", "65535")),
-        ("[learning]\nnum_cases = 23\n", ("num_cases", "23", "the gate needs 24")),
+        ("[learning]\nnum_cases = 7\n", ("num_cases", "7", "the gate needs 24")),
         ('[server]\nroot_path = "eco/"\n', ("root_path", "eco/", "/eco")),
         ('[server]\ntrusted_proxies = ["nginx"]\n', ("trusted_proxies", "nginx", "10.0.0.0/8")),
     ],
@@ -57,6 +57,17 @@ def test_a_wrong_setting_is_named_in_a_sentence(toml, words, tmp_path):
     with pytest.raises(SettingsError) as caught:
         load(toml=toml, tmp_path=tmp_path)
     assert all(word in str(caught.value) for word in words)
+
+
+@pytest.mark.parametrize("num", [8, 23])
+def test_as_few_questions_as_were_allowed_once_become_24_with_a_warning(num, tmp_path, caplog):
+    toml = f"[learning]\nnum_cases = {num}\n"
+    assert load(toml=toml, tmp_path=tmp_path).num_cases == 24
+    assert [record.getMessage() for record in caplog.records] == [
+        f"num_cases is {num}; 24 is used: the gate needs 24 questions that both adapters answered."
+    ]
+    assert load("--num-cases", "30", toml=toml, tmp_path=tmp_path).num_cases == 30
+    assert len(caplog.records) == 1
 
 
 def test_a_wrong_variable_is_named(tmp_path):

@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chatbot.api import ApiSettings, build_api
-from chatbot.engines.base import EngineError
+from chatbot.engines.base import EngineError, EngineState
 from chatbot.full_house import House
 from chatbot.generation import PaceSettings
 from chatbot.guards import GuardSettings, install_guards
-from chatbot.identity import PERSON_COOKIE, AccessSettings, Identity
+from chatbot.identity import PERSON_COOKIE, SESSION_COOKIE, AccessSettings, Identity
 from chatbot.limits import LimitSettings
 from chatbot.metrics import Metrics
 from chatbot.recommendation import from_dict, to_text
@@ -33,6 +33,7 @@ BASE = f"{QUESTIONS_PREFIX}base-info"
 FREE = f"{QUESTIONS_PREFIX}free-text"
 INFO = {"sessionId": "s1", "location": "바닷가", "workType": "영업직", "category": "플로깅"}
 TALK = {"sessionId": "s1", "message": "바다에서 할 일을 알려줘"}
+HERE = {"host": "localhost:7860"}  # as a browser on this machine asks
 EVENT_SOURCE = {"accept": "text/event-stream"}
 CLOSE = {
     "status": 200,
@@ -46,8 +47,13 @@ CLOSE = {
 Ask = Callable[..., Any]
 
 
-def build_app(service: ChatService, guards: GuardSettings | None = None, **api: Any) -> FastAPI:
-    identity = Identity("s" * 64, AccessSettings())
+def build_app(
+    service: ChatService,
+    guards: GuardSettings | None = None,
+    access: AccessSettings | None = None,
+    **api: Any,
+) -> FastAPI:
+    identity = Identity("s" * 64, access or AccessSettings())
     app = FastAPI(title="ecoloop", docs_url=None, redoc_url=None)
     metrics = Metrics(service)
     house = House(service.limits.is_full, metrics.count_request)
@@ -222,7 +228,7 @@ async def test_a_warming_engine_is_503_with_a_time_to_come_again(
     service.engine.state, service.engine.detail = "starting", "Loading weights."
     async with client_of(build_app(service)) as client:
         response = await client.get(BASE, params=INFO)
-        health = (await client.get("/health")).json()
+        health = (await client.get("/health", headers=HERE)).json()
     assert response.status_code == 503
     assert int(response.headers["retry-after"]) >= 1
     assert (health["status"], health["why"]) == ("warming", "Loading weights.")
@@ -235,9 +241,47 @@ async def test_an_engine_that_sleeps_for_a_training_is_503_and_says_so(
     await service.engine.sleep()
     async with client_of(build_app(service)) as client:
         response = await client.get(BASE, params=INFO)
-        health = (await client.get("/health")).json()
+        health = (await client.get("/health", headers=HERE)).json()
     assert response.status_code == 503
     assert (health["status"], health["why"]) == ("asleep", "The scripted engine sleeps.")
+
+
+async def why_of(app: FastAPI, **headers: str) -> str:
+    async with client_of(app) as client:
+        return str((await client.get("/health", headers=headers)).json()["why"])
+
+
+@pytest.mark.parametrize("state", get_args(EngineState))
+async def test_strangers_do_not_read_the_words_of_the_engine(
+    make_service: MakeService, state: EngineState
+) -> None:
+    service = make_service()
+    service.engine.state, service.engine.detail = state, "/srv/eco/v0003 has no manifest.json."
+    app = build_app(service)
+    assert await why_of(app, **HERE) == "/srv/eco/v0003 has no manifest.json."
+    for headers in (
+        {},
+        {**HERE, "x-forwarded-for": "203.0.113.7"},
+        {**HERE, "origin": "https://evil.example"},
+    ):
+        why = await why_of(app, **headers)
+        assert why.endswith(".")
+        assert "/srv" not in why
+
+
+async def test_where_there_is_a_login_only_a_session_reads_the_words_of_the_engine(
+    make_service: MakeService,
+) -> None:
+    service = make_service()
+    service.engine.state, service.engine.detail = "degraded", "/srv/eco/v0003 has no manifest.json."
+    access = AccessSettings(is_login_required=True, admin_password_hash="unused")
+    app = build_app(service, access=access)
+    identity = app.state.identity
+    session = identity.redeem_token(identity.new_token())
+    public = "The service runs in part."
+    assert await why_of(app, **HERE) == public
+    assert await why_of(app, cookie=f"{SESSION_COOKIE}=x{session}") == public
+    assert "/srv/eco" in await why_of(app, cookie=f"{SESSION_COOKIE}={session}")
 
 
 async def test_a_limit_is_429_with_a_time_to_come_again(make_service: MakeService) -> None:

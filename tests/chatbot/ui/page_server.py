@@ -31,7 +31,7 @@ from chatbot.recommendation import canonical
 from chatbot.service import ChatService, ChatSettings
 from chatbot.themes import detect_lang
 from chatbot.ui.layout import mount
-from chatbot.ui.parts import Parts, UiSettings
+from chatbot.ui.parts import Parts, UiSettings, find_answering
 from feedback_store.records import Conversation, NewFeedback, NewTurn
 from feedback_store.store import Store
 from finetune.checks import AnswerFormat, CheckSettings
@@ -159,7 +159,9 @@ def build_app(store: Store, options: argparse.Namespace) -> FastAPI:
     engine.tokens_per_s = options.tokens_per_s
     engine.store = store
     engine.is_text = options.text
-    learning = ScriptedLearning(store)
+    learning = ScriptedLearning(store, why_waiting=options.waiting)
+    if options.waiting:
+        engine.state, engine.detail = "degraded", options.waiting
     add_rated_turns(store, options.num_rated)
     if options.payloads:
         plant_content(store)
@@ -176,7 +178,7 @@ def build_app(store: Store, options: argparse.Namespace) -> FastAPI:
         add_version(store, "fail", 0.3)
 
     def production() -> AdapterRef | None:
-        version = learning.production()
+        version = find_answering(learning)
         return AdapterRef(version, Path("/x")) if version else None
 
     limits = LimitSettings(num_at_once=options.num_at_once, num_per_minute=options.num_per_minute)
@@ -217,6 +219,7 @@ def main() -> None:
     parser.add_argument("--num-rated", type=int, default=0)
     parser.add_argument("--num-accepted", type=int, default=0)
     parser.add_argument("--num-versions", type=int, default=0)
+    parser.add_argument("--waiting", default="", help="why production cannot be served")
     parser.add_argument("--text", action="store_true")
     parser.add_argument("--password", default="")
     parser.add_argument("--payloads", action="store_true")

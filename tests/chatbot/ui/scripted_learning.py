@@ -124,6 +124,7 @@ class ScriptedLearning:
     cancel: threading.Event = field(default_factory=threading.Event)
     broken_off: Run | None = None
     kinds: list[str] = field(default_factory=list)
+    why_waiting: str = ""
 
     def recipes(self) -> Sequence[str]:
         return ("balanced", "quick", "thorough", "overnight-v2")
@@ -205,6 +206,9 @@ class ScriptedLearning:
 
     def production(self) -> str | None:
         return self.store.get_alias("production")
+
+    def waiting(self) -> str:
+        return self.why_waiting
 
     def promote(
         self, version: str | None, *, actor: str, reason: str, override: bool = False

@@ -30,6 +30,19 @@ def test_one_click_rolls_back_and_another_promotes_again(page: Page) -> None:
     expect(page.locator("#adapter-events li").first).to_contain_text("직접 바꿈")
 
 
+def test_while_production_waits_the_page_says_that_the_base_answers(
+    serve: Serve, open_page: OpenPage
+) -> None:
+    url = serve("--num-versions", "1", "--waiting", "v0001 was trained on kanana.")
+    page = open_page(f"{url}/studio/")
+    page.click("#tab-adapters-button")
+    expect(page.locator("#adapters-waiting")).to_contain_text("v0001 was trained on kanana.")
+    expect(page.locator("#adapter-current")).to_have_attribute("data-version", "")
+    page.goto(url)
+    page.wait_for_selector("#engine-status .eco-status")
+    assert "kanana" not in page.content()
+
+
 def test_figures_stand_beside_those_of_the_version_before(page: Page) -> None:
     newer = page.locator("article[data-version=v0002]")
     expect(newer.locator("[data-metric=valid_json]")).to_contain_text("70%")

@@ -1,7 +1,10 @@
 from typing import Any
 
+import pytest
+
 from chatbot.ui.adapters_view import AdaptersView, render_adapters
 from chatbot.ui.compare_view import Comparison
+from chatbot.ui.i18n import t
 from chatbot.ui.version_card import VersionCard
 from feedback_store.records import Adapter, AliasEvent
 from finetune.canary import CanaryStatus, Trial
@@ -59,6 +62,34 @@ def test_the_version_that_answers_is_marked_and_has_no_promote_button() -> None:
     assert 'id="adapter-current" data-version="v0002"' in html
     assert 'id="adapter-promote-v0002"' not in html
     assert 'id="adapter-promote-v0001"' in html
+
+
+@pytest.mark.parametrize("lang", ["ko", "en"])
+def test_while_production_waits_the_base_is_what_answers_and_it_is_said_why(lang: str) -> None:
+    cards = (make_card("v0002", is_production=True, is_waiting=True), make_card("v0001"))
+    html = render_adapters(
+        make_view(*cards, lang=lang, production="v0002", waiting=f"v0002 was trained on {EVIL}.")
+    )
+    notice = html.split('id="adapters-waiting"')[1].split("</div>")[0]
+    assert "v0002 was trained on &lt;img" in notice
+    assert "<img" not in html
+    assert 'id="adapter-current" data-version=""' in html
+    line = html.split('id="adapters-line"')[1].split("</ol>")[0]
+    assert line.count("eco-point-live") == 1
+    assert 'eco-point-live" data-version=""' in line
+    assert 'class="eco-box eco-version eco-version-live" id="version-base"' in html
+    version = html.split('id="version-v0002"')[1].split("</article>")[0]
+    assert t(lang, "waits") in version
+    assert t(lang, "current") not in version
+    assert 'id="adapter-promote-v0002"' not in html
+
+
+def test_a_trial_rests_while_production_waits() -> None:
+    trial = Trial("v0002", 0.2, "v0001", "2026-11-21T05:14:56.123Z", "admin")
+    status = CanaryStatus(trial, "undecided", "", Thumbs(4, 10, 7, 25), 0.5, 4.0)
+    for waiting, rests in (("The folder is gone.", True), ("", False)):
+        view = make_view(lang="en", production="v0001", waiting=waiting, trial=status)
+        assert ("The trial rests meanwhile." in render_adapters(view)) is rests
 
 
 def test_all_versions_stand_on_one_line_the_base_first() -> None:
@@ -164,6 +195,31 @@ def test_any_two_are_compared_on_at_most_twenty_answers() -> None:
     empty = Comparison("", "v0002", {}, {})
     html = render_adapters(make_view(make_card("v0002"), lang="en", comparison=empty))
     assert "Neither has been evaluated yet." in html
+
+
+def measured(share: float, engine: dict[str, str]) -> dict[str, Any]:
+    metric = {"name": "good_answer", "better": "higher", "unit": "share", "value": share}
+    return {"metrics": [metric], "answers": [], "engine": engine}
+
+
+@pytest.mark.parametrize(
+    ("engine", "is_comparable"),
+    [({"kind": "vllm"}, True), ({"kind": "transformers"}, False), ({}, True)],
+)
+def test_figures_of_different_engines_stand_without_their_difference(
+    engine: dict[str, str], is_comparable: bool
+) -> None:
+    before, after = measured(0.5, engine), measured(0.8, {"kind": "vllm"})
+    card = VersionCard(make_adapter("v0002", report=after), before="v0001", before_report=before)
+    comparison = Comparison("v0001", "v0002", before, after)
+    html = render_adapters(make_view(card, comparison=comparison))
+    compared = html.split('id="adapters-comparison"')[1].split("</section>")[0]
+    own = html.split('id="version-v0002"')[1].split("</article>")[0]
+    for part in (compared, own):
+        assert "80%" in part
+        assert ("+30" in part) is is_comparable
+        assert ("엔진이 서로 달라" in part) is not is_comparable
+    assert ("v0001 버전과 비교한 차이" in own) is is_comparable
 
 
 def test_a_trial_shows_what_people_say_and_the_way_out() -> None:

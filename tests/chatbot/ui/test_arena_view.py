@@ -1,7 +1,10 @@
+import pytest
+
 from chatbot.service import TurnRequest
 from chatbot.ui.arena_view import ArenaView, Side, render_arena
 from chatbot.ui.arena_votes import Standing
 from chatbot.ui.live import LiveAnswer
+from feedback_store.records import TurnStatus
 from tests.chatbot.ui.records import EVIL, make_turn
 
 LEFT = Side(turn=make_turn(turn_id=1, adapter="v0001"))
@@ -27,6 +30,25 @@ def test_a_broken_answer_cannot_be_voted_on() -> None:
     html = render_arena(ArenaView("ko", "질문", LEFT, cut))
     assert "arena-vote" not in html
     assert "끊겼어요" in html
+
+
+@pytest.mark.parametrize(
+    ("status", "is_text"),
+    [
+        ("truncated", False),
+        ("truncated", True),
+        ("failed", False),
+        ("failed", True),
+        ("ok", False),  # one that nobody could read
+    ],
+)
+def test_a_broken_answer_names_no_button_that_only_the_chat_has(
+    status: TurnStatus, is_text: bool
+) -> None:
+    cut = Side(turn=make_turn(status=status, recommendation=None))
+    html = render_arena(ArenaView("ko", "질문", LEFT, cut, is_text=is_text))
+    assert "다시 물어봐 주세요" in html
+    assert "눌러" not in html
 
 
 def test_answers_in_free_text_are_compared_as_they_are() -> None:

@@ -92,7 +92,7 @@ def test_a_running_training_shows_its_figures_its_plot_and_its_answers() -> None
 
 def test_a_promoted_version_is_told_as_such() -> None:
     done = LoopProgress("done", "m", 1.0)
-    html = render_finetune(make_view(progress=done, adapter=ADAPTER, production="v0002"))
+    html = render_finetune(make_view(progress=done, adapter=ADAPTER, answering="v0002"))
     assert "v0002 버전이 이제 답해요" in html
     assert html.count("eco-stage-done") == len(STAGES)
     assert "Better." in html
@@ -101,7 +101,7 @@ def test_a_promoted_version_is_told_as_such() -> None:
 
 def test_a_refused_version_does_not_pretend_to_answer() -> None:
     done = LoopProgress("done", "m", 1.0)
-    html = render_finetune(make_view(progress=done, adapter=ADAPTER, production="v0001"))
+    html = render_finetune(make_view(progress=done, adapter=ADAPTER, answering="v0001"))
     assert "v0002 버전은 아직 쓰이지 않아요" in html
 
 
