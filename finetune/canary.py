@@ -25,7 +25,7 @@ from finetune.registry import (
     production_version,
 )
 from finetune.sequential import Thumbs, evidence_better, evidence_worse, take_blocks
-from finetune.swap import Promotion, load_version, promote_live, warm_up
+from finetune.swap import Promotion, answers_text, load_version, promote_live, warm_up
 
 Decision = Literal["none", "undecided", "worse", "better"]
 DEFAULT_SHARE: Final = 0.1
@@ -127,7 +127,7 @@ def start_canary(
         )
     check_promotable(store, version, promotion.reason, override=promotion.override)
     load_version(store, serving, version)
-    warm_up(serving, version)
+    warm_up(serving, version, is_text=answers_text(store, version))
     actor, reason = promotion.actor, promotion.kept_reason
     return store.set_alias(CANARY, version, actor=actor, reason=reason, share=share)
 

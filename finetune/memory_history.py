@@ -60,5 +60,15 @@ def remember_memory(data_dir: Path, base_model: str, result: Mapping[str, Any]) 
     if not factors:
         return
     factor, device = max(factors)  # of two stages the one that needed more than was thought
+    _keep(data_dir, base_model, {device: factor})
+
+
+def remember_shortage(data_dir: Path, base_model: str) -> None:
+    """Keep that a run of this base was ended by force; it could not say what it took."""
+    _keep(data_dir, base_model, raise_corrections(read_corrections(data_dir, base_model)))
+
+
+def _keep(data_dir: Path, base_model: str, factors: Mapping[str, float]) -> None:
     path = data_dir / "runs" / _FILE
-    write_json(path, {**(read_json(path) or {}), f"{base_model}|{device}": round(factor, 3)})
+    named = {f"{base_model}|{device}": round(factor, 3) for device, factor in factors.items()}
+    write_json(path, {**(read_json(path) or {}), **named})

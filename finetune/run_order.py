@@ -16,18 +16,28 @@ from feedback_store.records import Dataset, Run
 from feedback_store.store import Store
 from finetune.checks import AnswerFormat
 from finetune.dataset_diff import locate_dataset
-from finetune.job import EVENTS_FILE, Base, TrainingJob, read_job
+from finetune.job import (
+    CHECKPOINTS_DIR,
+    EVENTS_FILE,
+    PREFERENCES_DIR,
+    SFT_DIR,
+    Base,
+    TrainingJob,
+    read_job,
+)
 from finetune.memory import GIB, count_trainable, read_shape
-from finetune.memory_history import raise_corrections, read_corrections
+from finetune.memory_history import read_corrections
 from finetune.recipe import Recipe
 from finetune.run_files import append_line, read_lines
 
 KILLED: Final = "killed"  # code of a run that the system ended by force
+KILLED_EARLY: Final = "killed_early"  # before it had a checkpoint to go on from
 NOT_ENOUGH_MEMORY: Final = "not_enough_memory"
 
 # Bytes a trained parameter leaves on the disk: weight and two moments in full numbers, in three
 # checkpoints (the best, the last, the one being written); the adapter, its first stage, a version.
-_BYTES_PER_PARAMETER: Final = 3 * 12 + 3 * 4
+_BYTES_IN_CHECKPOINTS: Final = 3 * 12
+_BYTES_IN_ADAPTERS: Final = 3 * 4
 _ROOM_TO_SPARE: Final = GIB // 2  # logs, tracking, the database's own writes
 
 
@@ -100,11 +110,15 @@ def _prepare_base(data_dir: Path, base_model: str | BaseModel) -> Base:
     )
 
 
-def check_room(data_dir: Path, base_dir: Path, recipe: Recipe) -> None:
-    """Refuse a training whose checkpoints the disk has no room for: it would end half way."""
+def check_room(data_dir: Path, base_dir: Path, recipe: Recipe, held: int = 0) -> None:
+    """Refuse a training whose checkpoints the disk has no room for: it would end half way. held:
+    bytes of its checkpoints that are there already.
+    """
     needed = _ROOM_TO_SPARE
     with contextlib.suppress(OSError, ValueError, KeyError):  # the training says what is broken
-        needed += count_trainable(read_shape(base_dir), recipe) * _BYTES_PER_PARAMETER
+        num_trainable = count_trainable(read_shape(base_dir), recipe)
+        needed += max(0, num_trainable * _BYTES_IN_CHECKPOINTS - held)
+        needed += num_trainable * _BYTES_IN_ADAPTERS
     free = shutil.disk_usage(data_dir).free
     if free < needed:
         values = {"needed": f"{needed / GIB:.1f}", "free": f"{free / GIB:.1f}"}
@@ -131,11 +145,19 @@ def renew_order(store: Store, run: Run, settings: RunSettings) -> None:
         can_server_sleep=settings.can_server_sleep,
         memory_corrections=read_corrections(store.data_dir, run.base_model),
     )
-    check_room(store.data_dir, Path(job.base.path), job.recipe)
+    check_room(store.data_dir, Path(job.base.path), job.recipe, _held_by_checkpoints(run_dir))
     code = (run.result.get("error") or {}).get("code")
     if code in (KILLED, NOT_ENOUGH_MEMORY):
-        job = _ask_for_less(job, run, run_dir, was_killed=code == KILLED)
+        job = _ask_for_less(job, run, run_dir)
     job.write(run_dir)
+
+
+def _held_by_checkpoints(run_dir: Path) -> int:
+    """Bytes of the stage that goes on; a stage that is over leaves no room to the next."""
+    folder = run_dir / CHECKPOINTS_DIR
+    if (run_dir / SFT_DIR).is_dir():
+        folder /= PREFERENCES_DIR
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _find_base(data_dir: Path, job: TrainingJob, run: Run) -> Base:
@@ -150,21 +172,16 @@ def _find_adapter(data_dir: Path, noted: str | None) -> str | None:
     return str(data_dir.resolve() / "adapters" / Path(noted).name)
 
 
-def _ask_for_less(job: TrainingJob, run: Run, run_dir: Path, *, was_killed: bool) -> TrainingJob:
-    """Half the rows at once at the same effective batch. Who was killed could not say what it
-    took, so that the plan also expects more than it did.
+def _ask_for_less(job: TrainingJob, run: Run, run_dir: Path) -> TrainingJob:
+    """Half the rows at once at the same effective batch. What its end has taught is in the
+    corrections already.
     """
     rows, batch = _rows_at_once(run_dir), run.recipe.get("effective_batch_size") or 1
     fewer = next(size for size in range(max(1, rows // 2), 0, -1) if batch % size == 0)
     message = f"Memory ran out before; it goes on with {fewer} rows at once."
     line = {"kind": "reason", "message": message, "code": "after_shortage", "fewer": fewer}
     append_line(run_dir / EVENTS_FILE, line)
-    corrections = job.memory_corrections
-    return replace(
-        job,
-        recipe=replace(job.recipe, per_device_train_batch_size=fewer),
-        memory_corrections=raise_corrections(corrections) if was_killed else corrections,
-    )
+    return replace(job, recipe=replace(job.recipe, per_device_train_batch_size=fewer))
 
 
 def _rows_at_once(run_dir: Path) -> int:

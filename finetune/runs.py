@@ -28,12 +28,13 @@ from finetune.job import (
     PREFERENCES_FILE,
     RESULT_FILE,
 )
-from finetune.memory_history import remember_memory
+from finetune.memory_history import remember_memory, remember_shortage
 from finetune.preferences import write_preferences
 from finetune.recipe import Recipe, adapt_recipe
 from finetune.run_files import current_time, read_json
 from finetune.run_order import (
     KILLED,
+    KILLED_EARLY,
     RunError,
     RunSettings,
     name_of,
@@ -52,6 +53,7 @@ __all__ = [
 
 _CANCEL_MARK: Final = "cancel"
 _STALL_MARK: Final = "stalled"
+_SHORTAGE_MARK: Final = "shortage"  # its end by force has been learnt from
 _COMPARISON_MARK: Final = "comparison"
 _HOPELESS: Final = ("diverged", "plateau", "not_a_number")  # it would come to the same again
 _OPEN: Final[tuple[RunState, ...]] = ("queued", "running")
@@ -204,10 +206,12 @@ def _settle(store: Store, data_dir: Path, run: Run) -> Run:
     elif (run_dir / _CANCEL_MARK).exists():
         state, error = "cancelled", None
     else:
-        code, error = _explain_death(run, run_dir)
+        code, error = _explain_death(run, data_dir)
         state = "interrupted"
         if code:
             result = {"error": {"code": code, "message": error}}
+        if code in (KILLED, KILLED_EARLY):
+            _learn_from_kill(run, data_dir)
     figures = RunLog(run.run_id, run_dir).refresh()
     if figures:
         store.add_run_metrics(figures)
@@ -217,23 +221,38 @@ def _settle(store: Store, data_dir: Path, run: Run) -> Run:
     )
 
 
-def _explain_death(run: Run, run_dir: Path) -> tuple[str, str]:
+def _learn_from_kill(run: Run, data_dir: Path) -> None:
+    """Once for each end, however many pages see it; it could not say itself what it took."""
+    with contextlib.suppress(OSError):  # learnt already, or the disk is full: the end must be kept
+        (run_dir_of(data_dir, run.run_id) / _SHORTAGE_MARK).touch(exist_ok=False)
+        remember_shortage(data_dir, run.base_model)
+
+
+def _explain_death(run: Run, data_dir: Path) -> tuple[str, str]:
     """A code where the cause is known, and a sentence."""
-    go_on = "Resume the run to go on from its last checkpoint."
+    run_dir, can_go_on = run_dir_of(data_dir, run.run_id), _has_checkpoint(data_dir, run.run_id)
+    again = "It has no checkpoint yet: start again."
+    if can_go_on:
+        again = "Resume the run to go on from its last checkpoint."
     if (run_dir / _STALL_MARK).exists():
         minutes = round(stall.PATIENCE_S / 60)
-        return "stalled", f"The training did nothing for {minutes} minutes and was ended. {go_on}"
+        code = "stalled" if can_go_on else "stalled_early"
+        return code, f"The training did nothing for {minutes} minutes and was ended. {again}"
     mark = _mark_of(run)
     if mark is not None and exit_code(mark) == -9:
-        return KILLED, (
-            "The system ended the training by force, most likely for want of memory. Close other "
-            "programs and resume the run: it goes on with fewer rows at once."
-        )
+        return _explain_kill(can_go_on=can_go_on)
     with contextlib.suppress(OSError):
         lines = (run_dir / LOG_FILE).read_text(encoding="utf-8", errors="replace").splitlines()
         if lines:
             return "", f"The training ended without a result. It last said: {lines[-1][:300]}"
-    return "", f"The training ended without a result. {go_on}"
+    return "", f"The training ended without a result. {again}"
+
+
+def _explain_kill(*, can_go_on: bool) -> tuple[str, str]:
+    what = "The system ended the training by force, most likely for want of memory. Close other "
+    if can_go_on:
+        return KILLED, f"{what}programs and resume the run: it goes on with fewer rows at once."
+    return KILLED_EARLY, f"{what}programs and start again: the next plan leaves more room."
 
 
 def cancel_run(store: Store, data_dir: Path, run_id: str) -> Run:
@@ -317,7 +336,7 @@ def resume_run(
     with _STARTING:
         _refuse_second(store)
         renew_order(store, run, settings or RunSettings())
-        for name in (RESULT_FILE, _CANCEL_MARK, _STALL_MARK):
+        for name in (RESULT_FILE, _CANCEL_MARK, _STALL_MARK, _SHORTAGE_MARK):
             (run_dir / name).unlink(missing_ok=True)
         with _spawning(run_dir) as mark:
             return store.update_run(

@@ -97,7 +97,7 @@ def load_version(store: Store, serving: Serving, version: str) -> None:
     raise RegistryError(mismatch.code, f"{version} is not what was trained. {mismatch.message}")
 
 
-def _answers_text(store: Store, version: str | None) -> bool:
+def answers_text(store: Store, version: str | None) -> bool:
     """Whether it was judged as free text; of the base, whether the newest version was."""
     known = store.list_adapters()
     adapter = store.get_adapter(version) if version else next(iter(known), None)
@@ -143,7 +143,7 @@ def promote_live(
     if version is not None:
         check_promotable(store, version, promotion.reason, override=promotion.override)
         load_version(store, serving, version)
-    warm_up(serving, version, is_text=_answers_text(store, version))
+    warm_up(serving, version, is_text=answers_text(store, version))
     event = promote(store, version, promotion.actor, promotion.reason, override=promotion.override)
     _tidy(store, serving)
     return event

@@ -132,7 +132,7 @@ def _shrink(setup: Setup, plan: StagePlan, memory: dict[str, Any]) -> StagePlan:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # the other processes know nothing of it
         raise NotEnoughMemory(
             f"Memory ran out in one of several processes. {setup.memory.message} "
-            "Resume the run: it goes on with fewer rows at once.",
+            "Try again: it then takes less at once.",
             memory,
         )
     least = LEAST_AT_ONCE[plan.material.kind]
@@ -140,7 +140,7 @@ def _shrink(setup: Setup, plan: StagePlan, memory: dict[str, Any]) -> StagePlan:
     if smaller is None:
         raise NotEnoughMemory(
             f"Memory ran out with as few rows at once as work ({least}). {setup.memory.message} "
-            "Free memory and resume the run, or start one with a lower max_length or r, or with a "
+            "Free memory and try again, or start with a lower max_length or r, or with a "
             "smaller base model.",
             memory,
         )

@@ -21,10 +21,10 @@ from finetune.canary import (
     step_canary,
     stop_canary,
 )
-from finetune.registry import CANARY, production_version
+from finetune.registry import CANARY, production_version, publish_adapter
 from finetune.swap import Promotion, promote_live, reconcile
 from tests.finetune.fake_serving import FakeServing
-from tests.finetune.published import publish
+from tests.finetune.published import PASSED, add_run, make_report, publish
 
 SETTINGS = CanarySettings()
 BY_ADMIN = Promotion("admin", "let us see what people say")
@@ -301,6 +301,18 @@ def test_an_overridden_version_stays_one_when_it_is_promoted(
     step_canary(store, serving, SETTINGS)
     assert production_version(store) == "v0003"
     assert store.list_alias_events("production")[0].reason.startswith("override: People like")
+
+
+@pytest.mark.parametrize("answer_format", ["text", "recommendation"])
+def test_a_version_is_warmed_up_as_people_will_ask_it(
+    store: Store, serving: FakeServing, answer_format: str
+) -> None:
+    stop_canary(store, "admin", "enough")
+    report = replace(make_report(), answer_format=answer_format)
+    version = publish_adapter(store, store.data_dir, add_run(store, "r3"), report, PASSED).version
+    start_canary(store, serving, version, 0.5, BY_ADMIN)
+    assert serving.asked[-1].adapter == version
+    assert serving.asked[-1].constrained == (answer_format == "recommendation")
 
 
 def test_a_trial_ends_when_what_it_is_compared_with_no_longer_answers(

@@ -10,6 +10,7 @@ from finetune.memory_history import (
     raise_corrections,
     read_corrections,
     remember_memory,
+    remember_shortage,
 )
 
 ESTIMATE = {"process": 700, "weights": 100, "adapter": 0, "activations": 300, "logits": 100}
@@ -72,6 +73,16 @@ def test_a_result_without_figures_and_a_damaged_file_change_nothing(tmp_path: Pa
     (tmp_path / "runs").mkdir()
     remember_memory(tmp_path, "starter", {})
     (tmp_path / "runs" / "memory.json").write_text('{"starter|cpu": "much"}')
+    assert read_corrections(tmp_path, "starter")["cpu"] == 1.0
+
+
+def test_an_end_by_force_teaches_the_next_plan_of_that_base(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    remember_memory(tmp_path, "starter", {"memory": make_memory(1400)})
+    remember_shortage(tmp_path, "starter")
+    assert read_corrections(tmp_path, "starter") == {"cpu": 1.875, "cuda": 1.25}
+    assert read_corrections(tmp_path, "kanana") == {"cpu": 1.0, "cuda": 1.0}
+    remember_memory(tmp_path, "starter", {"memory": make_memory(1200)})  # one that was measured
     assert read_corrections(tmp_path, "starter")["cpu"] == 1.0
 
 

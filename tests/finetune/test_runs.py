@@ -27,8 +27,18 @@ from finetune.job import (
     CHECKPOINTS_DIR,
     EVENTS_FILE,
     METRICS_FILE,
+    PREFERENCES_DIR,
     RESULT_FILE,
+    SFT_DIR,
     read_job,
+)
+from finetune.memory import (
+    Machine,
+    Rows,
+    count_trainable,
+    estimate_memory,
+    plan_memory,
+    read_shape,
 )
 from finetune.recipe import Recipe, adapt_recipe, load_recipe
 from finetune.run_files import append_line, read_json, read_lines
@@ -390,6 +400,86 @@ def test_a_run_that_was_killed_for_memory_goes_on_with_less(bench: Bench) -> Non
     assert job.memory_corrections == {"cpu": 1.25, "cuda": 1.25}
     told = read_lines(run_dir / EVENTS_FILE)[-1]
     assert (told["kind"], told["code"], told["fewer"]) == ("reason", "after_shortage", 2)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
+def test_a_run_that_was_killed_before_its_first_checkpoint_teaches_the_next_plan(
+    bench: Bench,
+) -> None:
+    bench.will_run(SLEEPS)
+    run = bench.start()
+    os.kill(mark_of(run).pid, signal.SIGKILL)
+    ended = bench.watch(run)
+    assert ended.result["error"]["code"] == "killed_early"
+    assert "start again" in str(ended.error)
+    assert find_resumable(bench.store, bench.data_dir) is None
+    bench.store.update_run(run.run_id, state="running", ended_at=None)  # as another page saw it
+    bench.watch(run)
+    again = bench.start()
+    corrections = read_job(run_dir_of(bench.data_dir, again.run_id)).memory_corrections
+    assert corrections == {"cpu": 1.25, "cuda": 1.25}
+    cancel_run(bench.store, bench.data_dir, again.run_id)
+
+    shape, recipe, rows = read_shape(bench.base), load_recipe(), Rows(200, 60)
+    first = plan_memory(shape, recipe, rows, Machine("cpu", 2**40, 2**40))
+    tight = Machine("cpu", 2**40, first.needed)
+    assert plan_memory(shape, recipe, rows, tight).load == first.load
+    second = plan_memory(shape, recipe, rows, tight, corrections["cpu"])
+    assert second.choice == "smaller_batch"
+    assert estimate_memory(shape, recipe, second.load).total < first.estimate.total
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
+def test_a_run_teaches_anew_each_time_it_is_killed(bench: Bench) -> None:
+    bench.will_run(SLEEPS)
+    run = bench.start()
+    leave_checkpoint(run_dir_of(bench.data_dir, run.run_id))
+    for _ in range(2):
+        os.kill(mark_of(run).pid, signal.SIGKILL)
+        assert bench.watch(run).result["error"]["code"] == "killed"
+        run = resume_run(bench.store, bench.data_dir, run.run_id)
+    job = read_job(run_dir_of(bench.data_dir, run.run_id))
+    assert job.memory_corrections["cpu"] == pytest.approx(1.25**2, abs=0.001)
+
+
+@pytest.mark.parametrize("stage", ["", PREFERENCES_DIR])
+def test_a_run_that_goes_on_needs_no_room_for_what_its_checkpoints_hold(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    bench.will_run(CRASHES)
+    run = bench.watch(bench.start())
+    run_dir = run_dir_of(bench.data_dir, run.run_id)
+    checkpoint = write_checkpoint(run_dir / CHECKPOINTS_DIR / stage, 10)
+    num_trainable = count_trainable(read_shape(bench.base), load_recipe())
+    in_checkpoints, in_adapters = 36 * num_trainable, 12 * num_trainable
+    free = 2**29 + in_adapters + in_checkpoints // 2
+    usage = type("Usage", (), {"free": free})()
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: usage)
+    with pytest.raises(RunError, match="GiB are free"):
+        resume_run(bench.store, bench.data_dir, run.run_id)
+    (checkpoint / "weights.bin").write_bytes(b"0" * (in_checkpoints // 2))
+    with pytest.raises(RunError, match="GiB are free"):
+        bench.start()
+    bench.will_run(TRAINS)
+    if not stage:  # a first stage that is over: the second needs room of its own
+        (run_dir / SFT_DIR).mkdir()
+        with pytest.raises(RunError, match="GiB are free"):
+            resume_run(bench.store, bench.data_dir, run.run_id)
+        (run_dir / SFT_DIR).rmdir()
+    assert bench.watch(resume_run(bench.store, bench.data_dir, run.run_id)).state == "done"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
+def test_what_stood_still_before_its_first_checkpoint_is_to_be_started_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.will_run(SLEEPS)
+    run = bench.start()
+    os.kill(mark_of(run).pid, signal.SIGSTOP)
+    monkeypatch.setattr(stall, "PATIENCE_S", 1.0)
+    ended = bench.watch(run)
+    assert ended.result["error"]["code"] == "stalled_early"
+    assert "start again" in str(ended.error)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
