@@ -153,7 +153,7 @@ def test_a_version_tells_what_it_learned_from_and_who_promoted_it() -> None:
     assert "120 examples: 24 new, 3 gone" in html
     assert "<code>r</code> 8 → 16" in html
     since = '<time datetime="2026-11-21T05:14:56.123Z">2026-11-21 05:14</time>'
-    assert f"Answering since {since} · Retrain" in html
+    assert f"Began to answer {since} · Retrain" in html
     assert "<img" not in html
 
 
