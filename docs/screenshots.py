@@ -26,6 +26,7 @@ IMAGES = Path(__file__).with_name("images")
 WIDE = {"width": 1280, "height": 860}
 NARROW = {"width": 390, "height": 844}
 QUESTIONS = {"ko": "사무실에서 쓰레기를 줄이고 싶어요", "en": "I want to cut waste at the office"}
+PATIENCE_MS = 90_000  # on a machine that does other things, too
 LOCALES = {"ko": "ko-KR", "en": "en-US"}
 
 
@@ -67,6 +68,7 @@ class Camera:
     def open(self, url: str) -> Page:
         """A page as a new person sees it."""
         page = self.browser.new_context(**self.options).new_page()
+        page.set_default_timeout(PATIENCE_MS)
         page.goto(url)
         page.wait_for_selector("#chat-list :is(ul, p)", state="attached")
         page.wait_for_selector(".eco-welcome")
@@ -160,7 +162,9 @@ def _run_a_while(page: Page) -> None:
 
 
 def _ask_both(page: Page) -> None:
-    page.fill("#arena-input textarea", "주말에 할 만한 챌린지를 알려 주세요")
+    is_korean = page.evaluate("document.documentElement.lang") == "ko"
+    question = "주말에 할 만한 챌린지를 알려 주세요" if is_korean else "What can I do at the weekend?"
+    page.fill("#arena-input textarea", question)
     page.click("#arena-ask")
     page.wait_for_selector("#arena-vote-left")
 
@@ -168,7 +172,7 @@ def _ask_both(page: Page) -> None:
 def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     path = shutil.which("chromium") or shutil.which("google-chrome")
-    flags = ("--num-rated", "6", "--num-accepted", "4", "--num-versions", "2")
+    flags = ("--num-rated", "16", "--num-accepted", "4", "--num-versions", "2")
     flags += ("--tokens-per-s", "40")  # slow enough for a picture in the middle of an answer
     with sync_playwright() as playwright, serve(*flags) as full, serve("--warm-s", "9999") as bare:
         browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
