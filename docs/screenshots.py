@@ -162,9 +162,8 @@ def _run_a_while(page: Page) -> None:
 
 
 def _ask_both(page: Page) -> None:
-    is_korean = page.evaluate("document.documentElement.lang") == "ko"
-    question = "주말에 할 만한 챌린지를 알려 주세요" if is_korean else "What can I do at the weekend?"
-    page.fill("#arena-input textarea", question)
+    lang = page.evaluate("document.documentElement.lang")
+    page.fill("#arena-input textarea", QUESTIONS[lang])
     page.click("#arena-ask")
     page.wait_for_selector("#arena-vote-left")
 
