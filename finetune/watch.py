@@ -5,8 +5,10 @@ learns nothing, answers learnt by heart. Pure: figures come in, a reason goes ou
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Final
 
 _PLATEAU_FROM_STEP: Final = 50  # a night's failure was plain at step 50
@@ -14,7 +16,11 @@ _PLATEAU_GAIN: Final = 0.03  # share of the base's loss that must be gained by t
 # Nats per token. A base that knows the language and the format stands well below, and may stay
 # where it is without harm; one that stays above has not understood what is asked of it.
 _PLATEAU_FLOOR: Final = 2.0
-_DIVERGED: Final = 1.5  # times the base's loss
+_DIVERGED: Final = 1.5  # times the base's loss, and …
+_DIVERGED_NATS: Final = (
+    0.5  # … above it: where the base knows most rows, a batch of others is no harm
+)
+_NUM_RECENT: Final = 5  # steps; their median, because one batch of unusual rows says nothing
 _SMOOTHING: Final = 0.8  # weight of the past in the running training loss
 _HEART_GAP: Final = 3.0  # validation loss over training loss
 _HEART_RISE: Final = 1.15  # validation loss over its best
@@ -63,6 +69,7 @@ class Watch:
         self._base_loss: float | None = None
         self._first_loss: float | None = None
         self._running_loss: float | None = None
+        self._recent = deque[float](maxlen=_NUM_RECENT)
         self._evaluations: dict[int, float] = {}
 
     def see_loss(self, step: int, loss: float) -> StopReason | None:
@@ -77,10 +84,11 @@ class Watch:
             self._first_loss = self._running_loss = loss
         assert self._running_loss is not None
         self._running_loss = _SMOOTHING * self._running_loss + (1 - _SMOOTHING) * loss
-        limit = _DIVERGED * max(self._first_loss, self._base_loss or 0.0)
-        if step > self._limits.warmup_steps and self._running_loss > limit:
-            return self._diverged(step, self._running_loss)
-        return None
+        self._recent.append(loss)
+        before, recent = max(self._first_loss, self._base_loss or 0.0), median(self._recent)
+        limit = max(_DIVERGED * before, before + _DIVERGED_NATS)
+        is_settled = step > self._limits.warmup_steps and len(self._recent) == _NUM_RECENT
+        return self._diverged(step, recent) if is_settled and recent > limit else None
 
     def _diverged(self, step: int, loss: float) -> StopReason:
         return _fail(

@@ -29,6 +29,8 @@ RunCommand = Callable[[str, dict[str, Any], Say], int]
 class ControlError(RuntimeError):
     """The running application could not be asked."""
 
+    code = "not_reached"
+
 
 class _Order(BaseModel):
     command: str

@@ -20,11 +20,16 @@ _ACTOR: Final = "command line"
 _HEADLINES: Final = ("good_answer", "valid_json", "category_fit", "distinct_challenges")
 
 
-def _add_override(parser: ArgumentParser, default_reason: str) -> None:
-    parser.add_argument("--reason", default=default_reason, help="kept with the event")
+def _add_override(parser: ArgumentParser) -> None:
+    parser.add_argument("--reason", default="", help="kept with the event")
     parser.add_argument(
         "--override", action="store_true", help="in spite of the gate; --reason is then required"
     )
+
+
+def _read_reason(arguments: Namespace, usual: str) -> str:
+    """What is kept with the event; an override has no usual reason."""
+    return str(arguments.reason or ("" if arguments.override else usual))
 
 
 def _to_version(word: str) -> str | None:
@@ -37,15 +42,14 @@ def _to_version(word: str) -> str | None:
 def add_promote(parser: ArgumentParser) -> None:
     """Arguments of `promote`."""
     parser.add_argument("version", help="adapter version such as v0003, or base")
-    _add_override(parser, "promoted by command")
+    _add_override(parser)
 
 
 def run_promote(context: Context, arguments: Namespace) -> int:
     """Let a version answer; exit code 3 when it did not pass the gate."""
     version = _to_version(arguments.version)
-    context.learning().promote(
-        version, actor=_ACTOR, reason=arguments.reason, override=arguments.override
-    )
+    reason = _read_reason(arguments, "promoted by command")
+    context.learning().promote(version, actor=_ACTOR, reason=reason, override=arguments.override)
     sentence = f"{version or 'The base model'} answers now."
     say_result(context, arguments, {"production": version}, sentence)
     return EXIT_OK
@@ -162,13 +166,14 @@ def add_canary(parser: ArgumentParser) -> None:
     parser.add_argument("version", nargs="?", help="adapter version to put on trial")
     parser.add_argument(
         "--share",
+        dest="trial_share",  # "share" is a setting of the server
         type=float,
         default=DEFAULT_SHARE,
         help=f"of the conversations, at most 0.5 (default: {DEFAULT_SHARE})",
     )
     parser.add_argument("--status", action="store_true", help="where the trial stands (default)")
     parser.add_argument("--stop", action="store_true", help="end the trial")
-    _add_override(parser, "by command")
+    _add_override(parser)
 
 
 def run_canary(context: Context, arguments: Namespace) -> int:
@@ -176,13 +181,13 @@ def run_canary(context: Context, arguments: Namespace) -> int:
     stands; or end it.
     """
     if arguments.stop:
-        context.learning().stop_canary(actor=_ACTOR, reason=arguments.reason)
+        context.learning().stop_canary(actor=_ACTOR, reason=_read_reason(arguments, "by command"))
     elif arguments.version and not arguments.status:
         context.learning().start_canary(
             arguments.version,
-            arguments.share,
+            arguments.trial_share,
             actor=_ACTOR,
-            reason=arguments.reason,
+            reason=_read_reason(arguments, "by command"),
             override=arguments.override,
         )
     status = read_canary(context.store, CanarySettings())

@@ -94,7 +94,9 @@ class Replica:
                 if failed_starts == _MAX_FAILED_STARTS:
                     self._set("failed", f"{error} It was tried {failed_starts} times.")
                     return
-                self._set("degraded", f"{error} It is tried again.")
+                # Our own comes back by itself: whoever asks meanwhile waits, as at the start.
+                state: EngineState = "starting" if self.server else "degraded"
+                self._set(state, f"{error} It is tried again.")
             except Exception as error:
                 logger.exception("The engine cannot be started")
                 self._set("failed", f"The engine cannot be started: {error}")

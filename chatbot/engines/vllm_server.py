@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import re
 import secrets
 import socket
 import sys
@@ -258,13 +259,16 @@ def _read_tail(path: Path, num_bytes: int = 64_000) -> str:
         return ""
 
 
+_HARMLESS: Final = re.compile(r"File |.{0,40}\b(?:WARNING|INFO|DEBUG)\b")
+
+
 def find_reason(log: str) -> str:
     """The last line of a log that names an error of its own, shortened; "" if there is none.
 
     vLLM wraps the cause in "EngineCore failed" and "Engine core initialization failed".
     """
     lines = [line.strip() for line in log.splitlines()]
-    errors = [line for line in lines if "Error" in line and not line.startswith("File ")]
+    errors = [line for line in lines if "Error" in line and not _HARMLESS.match(line)]
     own = [line for line in errors if "initialization failed" not in line]
     chosen = (own or errors or [""])[-1]
     return chosen.rpartition("] ")[2][:300]

@@ -94,10 +94,10 @@ class ArenaTab:
 
     @needs("chatter")
     async def on_ask(
-        self, text: str, state: Round, request: gr.Request
+        self, text: str | None, state: Round, request: gr.Request
     ) -> AsyncIterator[dict[Any, Any]]:
         """Both answers, one after the other on sides drawn by lot."""
-        person = self._person(request)
+        person, text = self._person(request), text or ""
         pair = await self._draw()
         if not text.strip() or pair is None:
             key = self._explain_no_pair() if pair is None else "error_empty_message"

@@ -48,9 +48,10 @@ class ChatAnswers:
         self.is_studio = is_studio
 
     async def say(
-        self, text: str, state: OpenChat, chips: Chips, visit: Visit
+        self, text: str | None, state: OpenChat, chips: Chips, visit: Visit
     ) -> AsyncIterator[Updates]:
-        """Words, typed or of an example."""
+        """Words, typed or of an example; None is what a request made by hand may bring."""
+        text = text or ""
         if not text.strip():
             tell(visit.lang, t(visit.lang, "error_empty_message"))
             return

@@ -95,10 +95,10 @@ class ChatReader:
         return render_privacy(view)
 
     def render_talks(
-        self, state: OpenChat, person: Person, query: str, writing: Sequence[LiveAnswer]
+        self, state: OpenChat, person: Person, query: str | None, writing: Sequence[LiveAnswer]
     ) -> str:
         """The person's earlier conversations, or those that contain the words."""
-        query, num = query.strip()[:MAX_QUERY], state.num_talks
+        query, num = (query or "").strip()[:MAX_QUERY], state.num_talks
         found = self.parts.store.list_conversations(
             person.person_id, query=query or None, limit=num + 1
         )

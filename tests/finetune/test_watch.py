@@ -69,6 +69,14 @@ def test_one_bad_step_is_no_divergence() -> None:
     assert feed(make_watch(), losses, {0: 2.0}) is None
 
 
+def test_rows_that_a_base_does_not_know_are_no_divergence_from_those_it_knows() -> None:
+    losses = [0.127, 0.152, 2.798, 0.129, 0.12, 2.9, 0.11, 0.1, 0.09, 2.2] * 4
+    assert feed(make_watch(), losses, {0: 0.148}) is None
+    reason = feed(make_watch(), [0.13] + [0.13 + 0.3 * step for step in range(40)], {0: 0.148})
+    assert reason is not None
+    assert reason.code == "diverged"
+
+
 def test_a_rising_validation_loss_over_a_tiny_training_loss_is_memorisation() -> None:
     losses = [max(0.02, 2.0 * 0.9**step) for step in range(100)]
     evaluations = {0: 2.0, 20: 0.5, 40: 0.6, 60: 0.7}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from argparse import Namespace
+from argparse import SUPPRESS, Namespace, _SubParsersAction
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,8 @@ def test_promote_refuses_with_its_own_exit_code_what_did_not_pass(shell: Shell) 
     publish(shell.store, "r1", outcome="fail")
     code, told = shell.run("promote", "v0001")
     assert (code, told["error"]) == (3, "not_passed")
+    code, told = shell.run("promote", "v0001", "--override")
+    assert (code, told["error"]) == (3, "reason_needed")
     code, told = shell.run("promote", "v0001", "--override", "--reason", "why")
     assert (code, told["error"]) == (3, "reason_needed")
     assert production_version(shell.store) is None
@@ -199,3 +201,14 @@ def test_a_night_without_enough_news_is_skipped(shell: Shell) -> None:
 def test_a_night_with_too_few_examples_fails_at_once(shell: Shell) -> None:
     code, told = shell.run("retrain")
     assert (code, told["error"]) == (1, "too_few_examples")
+
+
+def test_no_argument_of_a_command_is_taken_for_a_setting() -> None:
+    parsers = next(
+        action for action in build_parser()._actions if isinstance(action, _SubParsersAction)
+    )
+    names = {entry.name for entry in fields(Settings)}
+    for name, parser in parsers.choices.items():
+        for action in parser._actions:
+            is_setting = action.dest in names
+            assert not is_setting or action.default in (None, SUPPRESS), (name, action.dest)

@@ -68,7 +68,7 @@ async def test_a_server_that_was_killed_comes_back_with_its_adapters(
     leader = _leader(settings.state_path)
     group = _group(leader)
     os.kill(leader, signal.SIGKILL)
-    await _until(lambda: engine.status().state == "degraded")
+    await _until(lambda: engine.status().state == "starting")
     assert "stopped" in engine.status().detail
     with pytest.raises(EngineError) as caught:
         await anext(engine.stream([], None, Sampling(), None))
@@ -87,7 +87,7 @@ async def test_a_server_that_hangs_is_ended_and_comes_back(settings: VllmSetting
     await engine.wait_ready(20)
     leader = _leader(settings.state_path)
     os.kill(leader, signal.SIGSTOP)
-    await _until(lambda: engine.status().state == "degraded")
+    await _until(lambda: engine.status().state == "starting")
     assert "hung" in engine.status().detail
     await engine.wait_ready(20)
     assert _alive({leader}) == set()
@@ -102,7 +102,7 @@ async def test_an_adapter_that_does_not_come_back_is_named(
     await engine.load(AdapterRef("v0001", folder))
     (folder / "adapter_config.json").rename(tmp_path / "gone")
     os.kill(_leader(settings.state_path), signal.SIGKILL)
-    await _until(lambda: engine.status().state == "degraded")
+    await _until(lambda: engine.status().state == "starting")
     await engine.wait_ready(20)
     assert engine.status().state == "degraded"
     assert "v0001" in engine.status().detail
@@ -189,7 +189,7 @@ async def test_a_server_that_dies_asleep_is_started_only_when_it_shall_wake(
     await engine.sleep()
     leader = _leader(settings.state_path)
     os.kill(leader, signal.SIGKILL)
-    await _until(lambda: engine.status().state == "degraded")
+    await _until(lambda: engine.status().state == "starting")
     await asyncio.sleep(0.5)  # many times the pause before a start
     assert _leader(settings.state_path) == leader
     await engine.wake()

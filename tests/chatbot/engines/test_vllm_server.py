@@ -63,6 +63,7 @@ def test_a_rank_is_rounded_up_to_one_with_kernels(rank: int, taken: int) -> None
     ("log", "reason"),
     [
         ("INFO all is well\n", ""),
+        ("(EngineCore pid=7) WARNING 11-21 [x.py:9] OSError: Too many open files\n", ""),
         (
             "(EngineCore pid=7) ERROR 11-21 [core.py:9] ValueError: No memory for 3 GiB\n"
             "(APIServer pid=1) RuntimeError: Engine core initialization failed. See above.\n",
