@@ -74,8 +74,9 @@ def run_sweep(store: Store, sweep: Sweep, on_progress: Callable[[str], None]) ->
     closing the iterator ends the run that trains.
     """
     settings = RunSettings(answer_format=sweep.answer_format, is_comparison=True)
-    for name in sweep.recipes:
-        recipe = shorten(load_recipe(name), sweep.max_steps)
+    for word in sweep.recipes:
+        recipe = shorten(load_recipe(word), sweep.max_steps)
+        name = recipe.name
         run = start_run(store, store.data_dir, sweep.dataset, recipe, sweep.base_model, settings)
         on_progress(f"{name}: run {run.run_id}")
         try:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from dataclasses import replace
 from pathlib import Path
 
 from feedback_store.records import Dataset
 from finetune.dataset import freeze_dataset
 from finetune.model_export import connect_hub, export_version, push_to_hub
-from finetune.recipe import RecipeError, list_recipes
+from finetune.recipe import list_recipes, load_recipe
 from finetune.selection import DatasetError
 from finetune.sweep import EXPERIENCES, Sweep, render_table, run_sweep
 from wiring.checks import make_checks
@@ -66,26 +66,38 @@ def add_sweep(parser: ArgumentParser) -> None:
     parser.add_argument(
         "recipes",
         nargs="*",
+        type=_to_recipe,
         metavar="RECIPE",
-        help=f"any of {', '.join(list_recipes())} (default: balanced and the experiences)",
+        help=f"any of {', '.join(list_recipes())}, or .toml files (default: balanced and the "
+        "experiences)",
     )
     parser.add_argument("--dataset", metavar="ID", help="a frozen dataset (default: freeze now)")
     parser.add_argument(
-        "--max-steps", type=int, default=0, help="of each run (default: as the recipe says)"
+        "--max-steps", type=_to_steps, default=0, help="of each run (default: as the recipe says)"
     )
+
+
+def _to_recipe(word: str) -> str:
+    """A name, or a whole path: the running application has its own working folder."""
+    return str(Path(word).resolve()) if word.endswith(".toml") else word
+
+
+def _to_steps(word: str) -> int:
+    if not word.isdecimal() or int(word) < 1:
+        raise ArgumentTypeError(f"{word!r} is no number of steps; give 1 or more")
+    return int(word)
 
 
 def run_sweep_command(context: Context, arguments: Namespace) -> int:
     """Train the same rows with several recipes, one after another, and print one table."""
-    names = list(arguments.recipes or ("balanced", *EXPERIENCES))
-    unknown = [name for name in names if name not in list_recipes()]
-    if unknown:
-        raise RecipeError("unknown_recipe", f"There is no recipe {', '.join(unknown)[:80]}.")
+    names = list(dict.fromkeys(arguments.recipes or ("balanced", *EXPERIENCES)))
+    for name in names:
+        load_recipe(name)  # one that cannot be read ends it before the first is trained
     sweep = Sweep(
         dataset=_find_dataset(context, arguments.dataset),
         base_model=name_base(context.settings.model),
         recipes=names,
-        max_steps=max(0, arguments.max_steps),
+        max_steps=arguments.max_steps,
         answer_format=make_checks(context.settings).answer_format,
     )
     rows = []

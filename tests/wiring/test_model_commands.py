@@ -33,7 +33,8 @@ def test_a_push_without_a_login_is_refused_before_the_merge(tmp_path, run_app, m
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("magic",), "There is no recipe magic"),
+        (("quick", "magic"), "There is no recipe 'magic'; use balanced, quick"),
+        (("none.toml",), "There is no recipe"),
         (("quick", "--dataset", "nope"), "There is no dataset 'nope'"),
     ],
 )
@@ -41,6 +42,12 @@ def test_a_sweep_of_something_unknown_trains_nothing(tmp_path, run_app, words, s
     code, said = run_app("sweep", *words, "--data-dir", tmp_path / "data")
     assert code == 1
     assert sentence in said
+
+
+def test_a_sweep_of_no_steps_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        app.build_parser().parse_args(["sweep", "quick", "--max-steps", "0"])
+    assert "give 1 or more" in capsys.readouterr().err
 
 
 def test_a_sweep_without_an_accepted_example_says_so(tmp_path, run_app):
