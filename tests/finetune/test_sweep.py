@@ -19,10 +19,8 @@ from finetune.sweep import (
     run_sweep,
     shorten,
 )
-from tests.finetune.test_runs import FAILS, Bench, bench
+from tests.finetune.run_bench import FAILS, Bench
 from tests.finetune.training_jobs import make_answer, write_dataset, write_lines
-
-__all__ = ["bench"]
 
 SLEEPS = """
 import sys, json, time, pathlib
