@@ -87,7 +87,7 @@ def test_a_dead_model_server_is_said_and_comes_back_by_itself(
     assert is_answered(app)
     dead = family(model_server(data_dir))
     os.kill(model_server(data_dir), signal.SIGKILL)
-    wait_for(lambda: app._get("/health").json()["status"] == "degraded", 5)
+    wait_for(lambda: app._get("/health").json()["status"] == "warming", 5)
     name, data = ask(app)
     assert (name, data["status"]) == ("error", 503)
     assert data["message"].endswith("다시 시도해 주세요.")
