@@ -76,6 +76,9 @@ window.eco = (() => {
       sentAt = Date.now();
       send(payload(button));
       showBusy(button);
+      // What was agreed to goes with the rest; drawing the same HTML again would leave the ticks.
+      if (button.dataset.action === "forget")
+        element.querySelectorAll("input[data-kind]").forEach((box) => { box.checked = false; });
     });
     element.addEventListener("submit", (event) => {
       if (!event.target.dataset.action) return;

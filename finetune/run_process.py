@@ -109,9 +109,10 @@ def _find(mark: ProcessMark) -> psutil.Process | None:
         return None
     try:
         process = psutil.Process(mark.pid)
+        if mark in _CHILDREN:  # a zombie whose threads still end has no exit code to give yet
+            return process
         is_same = abs(process.create_time() - mark.started_at) < _CLOCK_TOLERANCE_S
-        is_running = process.status() != psutil.STATUS_ZOMBIE
-        return process if is_running and (mark in _CHILDREN or is_same) else None
+        return process if is_same and process.status() != psutil.STATUS_ZOMBIE else None
     except psutil.Error:
         return None
 

@@ -203,6 +203,7 @@ class ChatTab:
             try:
                 await asyncio.to_thread(self.feedback.save_consents, data, person)
                 tell(person.lang, t(person.lang, "consent_saved"))
+                return {self.part.privacy: gr.skip()}  # drawn anew, the open panel would close
             except (ChatError, StoreError) as error:
                 tell(person.lang, describe_error(person.lang, error.code), is_warning=True)
         return {self.part.privacy: await asyncio.to_thread(self.reader.render_privacy, person)}

@@ -35,6 +35,16 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
 time.sleep(300)
 """
+# Its first thread is gone, which looks like a zombie, while another goes on; then it is killed.
+HALF_GONE = """
+import ctypes, os, pathlib, signal, sys, threading, time
+def wait():
+    while not pathlib.Path("go").exists():
+        time.sleep(0.05)
+    os.kill(os.getpid(), signal.SIGKILL)
+threading.Thread(target=wait).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
 
 
 class Bench:

@@ -51,6 +51,7 @@ from tests.finetune.run_bench import (
     CRASHES,
     DEAF,
     FAILS,
+    HALF_GONE,
     SLEEPS,
     TRAINS,
     Bench,
@@ -164,6 +165,18 @@ def test_a_training_that_cannot_be_written_down_is_ended(
     assert list_children() == before
     left = [path.name for path in (bench.data_dir / "runs").iterdir()]
     assert left == ([] if moment == "start" else [run.run_id])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="zombies whose threads live are Linux's")
+def test_a_process_whose_threads_still_end_has_not_ended(bench: Bench) -> None:
+    bench.will_run(HALF_GONE)
+    run = bench.start()
+    process = psutil.Process(mark_of(run).pid)
+    wait_until(lambda: process.status() == psutil.STATUS_ZOMBIE)
+    assert find_running(bench.store) == run
+    (run_dir_of(bench.data_dir, run.run_id) / "go").touch()
+    ended = bench.watch(run)
+    assert (ended.state, ended.result["error"]["code"]) == ("interrupted", "killed_early")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")

@@ -325,10 +325,14 @@ def test_own_data_can_be_taken_along_and_deleted(url: str, open_page: OpenPage) 
     with page.expect_download() as download:
         page.click("#my-data-export")
     assert "지워질 질문이에요" in download.value.path().read_text(encoding="utf-8")
+    page.check("#my-train")
+    expect(page.locator(".toast-body")).to_be_visible()
+    expect(page.locator("#my-train")).to_be_visible()
     page.on("dialog", lambda dialog: dialog.accept())
     page.click("#my-data-delete")
     expect(page.locator(".eco-welcome")).to_be_visible()
     expect(page.locator(".eco-talk")).to_have_count(0)
+    expect(page.locator("#my-train")).not_to_be_checked()
 
 
 def test_a_project_of_free_text_is_a_plain_chat(serve: Serve, open_page: OpenPage) -> None:
