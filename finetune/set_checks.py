@@ -23,12 +23,13 @@ from feedback_store.records import Example, ExampleFilter
 from feedback_store.store import Store
 from finetune.checks import DEFAULT_CHECKS, CheckSettings, describe_format
 from finetune.curate import CHECKER
-from finetune.dataset import DatasetSettings, is_validation
+from finetune.dataset import is_validation
 from finetune.flags import Flag, quote
 from finetune.held_out import HELD_OUT
 from finetune.near_duplicates import SignatureBook
 from finetune.people_checks import PEOPLE_FLAGS, PeopleFlags, check_people
 from finetune.readable import read_fields
+from finetune.selection import make_dataset_settings
 
 MIN_EXAMPLES: Final = 50  # LIBRARIES: supervised training is offered from here on
 MIN_FOR_SHARES: Final = 20  # below that a share says nothing
@@ -38,7 +39,6 @@ MIN_PARROT_CHARS: Final = 20  # "네, 좋아요" may answer many questions
 _OPENING_CHARS: Final = 15
 _MAX_OPENINGS: Final = 200_000
 _WRITERS: Final = 16  # threads, so that the store's commits are shared
-_SHARE: Final = DatasetSettings().validation_share
 NUM_CELLS: Final = len(LOCATIONS) * len(WORK_TYPES) * len(CATEGORIES)
 SIMILAR_FLAGS: Final = frozenset(
     {"near_duplicate", "answer_of_another_prompt", "contradicting_answers"}
@@ -65,6 +65,7 @@ class _Survey:
 
     def __init__(self, settings: CheckSettings) -> None:
         self.is_recommendation = settings.answer_format == "recommendation"
+        self.held_share = make_dataset_settings(settings.answer_format).validation_share
         self.ids = array("q")
         self.prompts = array("q")
         self.answers = array("q")
@@ -84,7 +85,7 @@ class _Survey:
         self.ids.append(example.example_id)
         self.prompts.append(_hash(_prompt_text(example)))
         self.answers.append(_hash(text))
-        self.is_held.append(is_validation(example.conversation_id, _SHARE))
+        self.is_held.append(is_validation(example.conversation_id, self.held_share))
         self.is_short.append(len(text) < MIN_PARROT_CHARS)
         self.is_accepted.append(example.state == "accepted")
         self.categories.append(sys.intern(example.category))

@@ -20,6 +20,7 @@ from finetune.dataset_diff import (
     verify_dataset,
 )
 from finetune.export import export_dataset
+from finetune.selection import make_dataset_settings
 from finetune.set_checks import SetReport, refresh_flags
 from finetune.token_view import TokenView, show_tokens
 from wiring.checks import make_checks
@@ -39,7 +40,8 @@ def _describe(dataset: Dataset) -> dict[str, Any]:
 
 def run_dataset(context: Context, arguments: Namespace) -> int:
     """Freeze the accepted examples."""
-    frozen = freeze_dataset(context.store, context.settings.data_dir)
+    settings = make_dataset_settings(make_checks(context.settings).answer_format)
+    frozen = freeze_dataset(context.store, context.settings.data_dir, settings)
     sentence = (
         f"Dataset {frozen.dataset_id}: {frozen.num_train} rows to train on, "
         f"{frozen.num_validation} to validate, in {frozen.path}."

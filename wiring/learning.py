@@ -25,6 +25,7 @@ from finetune.progress import Control, LoopProgress
 from finetune.recipe import Recipe, RunKind, list_recipes, load_recipe, recipe_from_dict
 from finetune.report import Report
 from finetune.runs import RunSettings, find_resumable
+from finetune.selection import make_dataset_settings
 from finetune.set_checks import refresh_new_feedback
 from wiring.live_versions import LiveVersions
 
@@ -181,6 +182,7 @@ class LearningSide(LiveVersions):
             ask_judge=self._settings.ask_judge,
             resume_run_id=resume_run_id,
             run=RunSettings(answer_format=self._settings.checks.answer_format),
+            dataset=make_dataset_settings(self._settings.checks.answer_format),
         )
         control = Control(self._on_progress, self._cancel)
         return retrain(self._store, self._data_dir, self._serving, recipe, settings, control)

@@ -10,7 +10,7 @@ from feedback_store.records import Dataset
 from finetune.dataset import freeze_dataset
 from finetune.model_export import connect_hub, export_version, push_to_hub
 from finetune.recipe import list_recipes, load_recipe
-from finetune.selection import DatasetError
+from finetune.selection import DatasetError, make_dataset_settings
 from finetune.sweep import EXPERIENCES, Sweep, render_table, run_sweep
 from wiring.checks import make_checks
 from wiring.context import EXIT_FAILED, EXIT_OK, Context, say_result
@@ -114,7 +114,8 @@ def _nothing(_text: str) -> None:
 
 def _find_dataset(context: Context, dataset_id: str | None) -> Dataset:
     if dataset_id is None:
-        return freeze_dataset(context.store, context.store.data_dir)
+        settings = make_dataset_settings(make_checks(context.settings).answer_format)
+        return freeze_dataset(context.store, context.store.data_dir, settings)
     found = context.store.get_dataset(dataset_id)
     if found is None:
         raise DatasetError("unknown_dataset", f"There is no dataset {dataset_id[:80]!r}.")

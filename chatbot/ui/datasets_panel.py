@@ -24,6 +24,7 @@ from finetune.dataset_diff import (
     locate_dataset,
     read_examples,
 )
+from finetune.selection import make_dataset_settings
 
 NUM_CHANGED: Final = 20  # changed rows that are shown with both texts
 
@@ -83,7 +84,8 @@ class DatasetsPanel:
                 return replace(state, is_open=not state.is_open)
             case "freeze":
                 store = self.parts.store
-                frozen = freeze_dataset(store, store.data_dir)
+                settings = make_dataset_settings(self.parts.checks.answer_format)
+                frozen = freeze_dataset(store, store.data_dir, settings)
                 store.record(person.person_id, "freeze dataset", frozen.dataset_id)
                 return replace(state, shown_id=frozen.dataset_id)
             case "show":

@@ -2,7 +2,8 @@ import pytest
 
 from feedback_store.records import Example
 from feedback_store.store import Store
-from finetune.selection import DatasetSettings, Selection
+from finetune.dataset import is_test, is_validation
+from finetune.selection import DatasetSettings, Selection, make_dataset_settings
 from tests.finetune.examples import add_conversation, add_turn, make_example, make_messages
 
 SETTINGS = DatasetSettings(max_rows_per_person=2)
@@ -54,3 +55,13 @@ def test_only_a_question_of_ones_own_is_kept_out(
     asked = (*make_messages()[:1], {"role": "user", "content": content})
     store.add_examples([make_example(purpose="regression", messages=asked)])
     assert Selection(store, SETTINGS).refuse(stored(messages=asked)) == reason
+
+
+def test_a_text_project_keeps_what_the_gate_compares_of_two_hundred_conversations() -> None:
+    share = make_dataset_settings("text").validation_share
+    talks = [f"talk-{number}" for number in range(2000)]
+    kept = {talk for talk in talks if is_validation(talk, share)}
+    num_asked = sum(map(is_test, kept))
+    assert 24 * 0.9 <= num_asked / 10 <= 24 * 1.2
+    fewer = make_dataset_settings("recommendation").validation_share
+    assert {talk for talk in talks if is_validation(talk, fewer)} < kept

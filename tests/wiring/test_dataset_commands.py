@@ -24,8 +24,8 @@ def data_dir(tmp_path: Path) -> Path:
 def run(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     """A command on the data folder; its exit code and what it said."""
 
-    def call(*words: object) -> tuple[int, str]:
-        code = app.main([*map(str, words), "--data-dir", str(data_dir)])
+    def call(command: str, *words: object) -> tuple[int, str]:
+        code = app.main([command, "--data-dir", str(data_dir), *map(str, words)])
         said = capsys.readouterr()
         return code, said.out + said.err
 
@@ -84,12 +84,15 @@ def test_a_project_of_text_answers_takes_questions_and_answers(
     run: Run, data_dir: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "persona.jsonl"
-    rows = [{"question": f"{n}번 질문", "answer": f"저는 {n}살이에요."} for n in range(3)]
+    rows = [{"question": f"{n}번 질문", "answer": f"저는 {n}살이에요."} for n in range(12)]
     path.write_text("\n".join(map(json.dumps, rows)), "utf-8")
-    assert ask(run, "import", path)["num_flagged"] == 3
-    other = data_dir.with_name("persona")
-    told = ask(run, "import", path, "--answer-format", "text", "--data-dir", other, "--accept")
-    assert (told["num_new"], told["num_flagged"]) == (3, 0)
+    assert ask(run, "import", path)["num_flagged"] == 12
+    as_text = ("--answer-format", "text", "--data-dir", data_dir.with_name("persona"))
+    told = ask(run, "import", path, *as_text, "--accept")
+    assert (told["num_new"], told["num_flagged"]) == (12, 0)
+    made = ask(run, "dataset", *as_text)
+    manifest = json.loads((Path(made["path"]) / "manifest.json").read_text("utf-8"))
+    assert manifest["settings"]["validation_share"] == 0.25
 
 
 def test_rows_too_long_for_the_recipe_are_flagged_on_the_real_tokenizer(
