@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from chatbot.themes import UnknownOption, find_option
-from finetune.row_mapping import ColumnMapping, RowError, map_row
-from finetune.source_files import iter_rows
+from finetune.row_mapping import ColumnMapping, RowError, list_columns, map_row
+from finetune.source_files import FormatError, iter_rows
 
 NUM_ROWS: Final = 20  # looked at for the guess
 NUM_SHOWN: Final = 3
+_NUM_CHECKED: Final = 500  # rows in which a chosen column must be found
 MAX_COLUMNS: Final = 60
 _CELL_CHARS: Final = 160
 
@@ -40,6 +41,24 @@ def preview_columns(path: Path) -> ColumnPreview | None:
         for table in tables[:NUM_SHOWN]
     )
     return ColumnPreview(columns, rows, _guess(texts))
+
+
+def check_columns(path: Path, columns: ColumnMapping) -> None:
+    """Raises FormatError where no row at the start of the file has a chosen column."""
+    values = [row.value for row in islice(iter_rows(path), _NUM_CHECKED) if not row.reason]
+    tables = [value for value in values if isinstance(value, Mapping) and value]
+    known = dict.fromkeys(str(name) for table in tables for name in table)
+    missing = [name for name in list_columns(columns) if name not in known]
+    if not tables or not missing:
+        return
+    where = "At the start " if len(values) == _NUM_CHECKED else ""
+    has = f"{where}{path.name} has no column {_quote(missing)}."
+    raise FormatError("missing_columns", f"{has} Its columns are {_quote(list(known))}.")
+
+
+def _quote(names: list[str]) -> str:
+    more = ", …" if len(names) > MAX_COLUMNS else ""
+    return ", ".join(repr(name[:_CELL_CHARS]) for name in names[:MAX_COLUMNS]) + more
 
 
 def _is_understood(value: Mapping[str, Any]) -> bool:

@@ -19,14 +19,17 @@ from typing import IO, Final
 
 from feedback_store.errors import StoreError
 from feedback_store.store import Store
+from finetune.column_preview import check_columns
 from finetune.flags import Flag
 from finetune.import_rows import Made, MadeExample, Reject, RowSettings, make_rows
 from finetune.set_checks import refresh_flags
-from finetune.source_files import FormatError, SourceRow, iter_rows, list_files
+from finetune.source_files import FormatError, iter_rows, list_files
+from finetune.source_row import SourceRow
 
 _CHUNK: Final = 500  # rows that are worked on and added together
 _MAX_IN_FLIGHT: Final = 4  # chunks per worker
 _MIN_ROWS_FOR_WORKERS: Final = 4_000  # starting a process costs as much as reading so many
+_NUM_TOLD: Final = 3  # rejected rows that the result names
 
 
 DEFAULT_ROWS: Final = RowSettings()
@@ -69,6 +72,7 @@ class ImportResult:
     kinds: dict[str, int]  # format → rows
     reasons: dict[str, int]  # reason of a rejection → rows
     rejects_path: Path | None
+    first_rejects: tuple[str, ...] = ()  # sentences: where the row is and what is wrong with it
     num_similar: int = 0  # of the new ones: nearly the same as another example
     set_flags: tuple[Flag, ...] = ()
 
@@ -128,6 +132,7 @@ class _RejectsFile:
         row = {
             "file": file_name,
             "line": reject.line,
+            "place": reject.place,
             "code": reject.code,
             "reason": reject.message,
             "row": reject.excerpt,
@@ -140,6 +145,11 @@ class _RejectsFile:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
+
+
+def _tell_reject(file_name: str, reject: Reject) -> str:
+    line = f"line {reject.line:,}" if reject.line else ""
+    return f"{', '.join(filter(None, (file_name, line, reject.place)))}: {reject.message}"
 
 
 @dataclass
@@ -156,6 +166,7 @@ class _Import:
     first_id: int | None = None  # of the new examples; the ids rise
     kinds: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
+    first_rejects: list[str] = field(default_factory=list)
 
     def add(self, file_name: str, made: list[Made]) -> None:
         """Take in the rows of one chunk."""
@@ -188,13 +199,16 @@ class _Import:
                 halves = (rows[:half], rows[half:])
                 return [pair for part in halves for pair in self._store_rows(file_name, part)]
             excerpt = rows[0].example.completion[:200]
-            self.reject(file_name, Reject(rows[0].line, error.code, str(error), excerpt))
+            reject = Reject(rows[0].line, error.code, str(error), excerpt, rows[0].place)
+            self.reject(file_name, reject)
             return []
 
     def reject(self, file_name: str, reject: Reject) -> None:
         """Keep a row that was refused."""
         self.reasons[reject.code] += 1
         self.rejects.write(file_name, reject)
+        if len(self.first_rejects) < _NUM_TOLD:
+            self.first_rejects.append(_tell_reject(file_name, reject))
 
     def progress(self) -> ImportProgress:
         """How far it is."""
@@ -212,6 +226,7 @@ class _Import:
             kinds=dict(self.kinds),
             reasons=dict(self.reasons),
             rejects_path=self.rejects.path,
+            first_rejects=tuple(self.first_rejects),
         )
 
 
@@ -255,6 +270,8 @@ def _import_file(
     settings: ImportSettings,
     on_progress: Callable[[ImportProgress], None] | None,
 ) -> None:
+    if settings.rows.columns:
+        check_columns(file, settings.rows.columns)
     num_workers = settings.num_workers if _is_large(file) else 0
     for made in make_chunks(file, settings, num_workers):
         work.add(file.name, made)

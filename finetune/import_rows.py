@@ -16,7 +16,7 @@ from finetune.encodings import undo_misdecoding
 from finetune.hygiene import find_personal, mask_personal
 from finetune.repair import Repaired, repair
 from finetune.row_mapping import ColumnMapping, Messages, RowError, RowParts, map_row
-from finetune.source_files import SourceRow
+from finetune.source_row import SourceRow
 
 _EXCERPT: Final = 500  # characters of a rejected row
 
@@ -37,6 +37,7 @@ class Reject:
     code: str
     message: str
     excerpt: str
+    place: str = ""  # what else finds it: the element of an array, the sheet
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class MadeExample:
     line: int
     example: NewExample
     kind: str
+    place: str = ""
 
 
 Made = MadeExample | Reject
@@ -128,12 +130,13 @@ def _excerpt(value: Any) -> str:
 
 def _make_row(row: SourceRow, source: str, settings: RowSettings) -> Made:
     if row.reason:
-        return Reject(row.line, "unreadable", row.reason, "")
+        return Reject(row.line, row.code, row.reason, "", row.place)
     try:
         parts = map_row(row.value, settings.columns)
-        return MadeExample(row.line, make_example(parts, source, settings.checks), parts.kind)
     except RowError as error:
-        return Reject(row.line, error.code, str(error), _excerpt(row.value))
+        return Reject(row.line, error.code, str(error), _excerpt(row.value), row.place)
+    example = make_example(parts, source, settings.checks)
+    return MadeExample(row.line, example, parts.kind, row.place)
 
 
 def make_rows(rows: list[SourceRow], source: str, settings: RowSettings) -> list[Made]:

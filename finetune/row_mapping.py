@@ -40,21 +40,12 @@ _FIELD_KEYS: Final = {
     "work_type": ("work_type", "workType", "worktype", "직업", "근무형태", "직종"),
     "category": ("category", "카테고리", "테마"),
 }
-_RENDERED: Final = (
-    re.compile(
-        r"^\s*(?:<s>)?\s*\[INST\]\s*(?P<prompt>.+?)\s*\[/INST\]\s*(?P<answer>.+?)\s*(?:</s>)?\s*$",
-        re.S,
-    ),
-    re.compile(
-        r"^.*?(?<!#)#{2,}\s*(?:Instruction|질문|지시)\s*:?\s*(?P<prompt>.+?)\s*"
-        r"(?<!#)#{2,}\s*(?:Response|Answer|답변|응답)\s*:?\s*(?P<answer>.+?)\s*(?:</s>)?\s*$",
-        re.S,
-    ),
-)
+_INSTRUCTION: Final = re.compile(r"(?<!#)#{2,}+\s*+(?:Instruction|질문|지시)")
+_RESPONSE: Final = re.compile(r"(?<!#)#{2,}+\s*+(?:Response|Answer|답변|응답)")
 _ESCAPED_HANGUL: Final = re.compile(r"\\u(?:a[c-f]|[bc][0-9a-f]|d[0-7])[0-9a-f]{2}", re.I)
 _LONGEST_LABEL: Final = 20
 _NESTED_MARK: Final = re.compile(
-    r"\[/?INST\]|(?<!#)#{2,}\s*(?:Instruction|Response|Answer|질문|답변)"
+    r"\[/?INST\]|(?<!#)#{2,}+\s*+(?:Instruction|Response|Answer|질문|답변)"
 )
 
 
@@ -224,15 +215,35 @@ def _map_pair(row: Mapping[str, Any]) -> RowParts | None:
     )
 
 
+def _split_inst(text: str) -> tuple[str, str] | None:
+    """Prompt and answer of `<s>[INST] … [/INST] … </s>`."""
+    rest = text.strip().removeprefix("<s>").lstrip()
+    if not rest.startswith("[INST]"):
+        return None
+    prompt, _, answer = rest.removeprefix("[INST]").partition("[/INST]")
+    return prompt.strip(), answer.strip().removesuffix("</s>").rstrip()
+
+
+def _split_headings(text: str) -> tuple[str, str] | None:
+    """Prompt and answer below `### Instruction` and `### Response`."""
+    asked = _INSTRUCTION.search(text)
+    answered = _RESPONSE.search(text, asked.end()) if asked else None
+    if not asked or not answered:
+        return None
+    prompt = text[asked.end() : answered.start()].lstrip().removeprefix(":").strip()
+    answer = text[answered.end() :].lstrip().removeprefix(":").strip()
+    return prompt, answer.removesuffix("</s>").rstrip()
+
+
 def _map_rendered(row: Mapping[str, Any]) -> RowParts | None:
     """A text in which a chat template was already filled in."""
     text = row.get("text")
     if not isinstance(text, str):
         return None
-    for pattern in _RENDERED:
-        match = pattern.match(text)
-        if match and not _NESTED_MARK.search(match["prompt"] + match["answer"]):
-            return RowParts("rendered", _prompt_messages(match["prompt"]), match["answer"])
+    for split in (_split_inst, _split_headings):
+        prompt, answer = split(text) or ("", "")
+        if prompt and answer and not _NESTED_MARK.search(prompt + answer):
+            return RowParts("rendered", _prompt_messages(prompt), answer)
     return None
 
 
@@ -245,9 +256,14 @@ _MAPPERS: Final[tuple[Callable[[Mapping[str, Any]], RowParts | None], ...]] = (
 )
 
 
-def _map_columns(row: Mapping[str, Any], columns: ColumnMapping) -> RowParts:
+def list_columns(columns: ColumnMapping) -> list[str]:
+    """Every column that a mapping names."""
     others = [getattr(columns, name) for name in COLUMN_FIELDS if name != "prompt"]
-    missing = [name for name in (*columns.prompt, *others) if name and name not in row]
+    return [name for name in (*columns.prompt, *others) if name]
+
+
+def _map_columns(row: Mapping[str, Any], columns: ColumnMapping) -> RowParts:
+    missing = [name for name in list_columns(columns) if name not in row]
     if missing:
         raise RowError("missing_column", f"The row has no column {', '.join(missing)}.")
     parts = [_to_text(row[name]).strip() for name in columns.prompt]

@@ -7,21 +7,17 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TextIO
 from zipfile import BadZipFile
 
 from finetune.encodings import decode_mixed, detect_encoding
+from finetune.json_stream import ARRAY_START, ValueStream
+from finetune.source_row import MAX_ROW_CHARS, SourceRow, tell_json_error
 
-MAX_ROW_CHARS: Final = 1 << 20
-_CHUNK: Final = 1 << 16
-_ARRAY_START: Final = re.compile(r'\s*(?:\{\s*"(?:data|rows|examples|train|items)"\s*:\s*)?\[')
-_NEXT_OBJECT: Final = re.compile(r"\}\s*,?\s*(?=\{)")
-_BETWEEN: Final = re.compile(r"[\s,]*")
+_BLANK: Final = "blank_row"
 
 
 class FormatError(ValueError):
@@ -30,15 +26,6 @@ class FormatError(ValueError):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
-
-
-@dataclass(frozen=True)
-class SourceRow:
-    """One row of a file: its value, or the reason why it cannot be read. line counts from 1."""
-
-    line: int
-    value: Any = None
-    reason: str = ""
 
 
 @contextmanager
@@ -88,78 +75,13 @@ def _parse_line(number: int, line: str, is_mixed: bool) -> SourceRow:
     except UnicodeDecodeError:
         return SourceRow(number, reason="The line is neither UTF-8 nor CP949.")
     except (ValueError, RecursionError) as error:
-        return SourceRow(number, reason=f"The line is no JSON: {error}.")
-
-
-class _ValueStream:
-    """The JSON values of a file that is one array, or one value after another."""
-
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
-        self._buffer = file.read(_CHUNK)
-        self._at = 0
-        self._line = 1
-        self._decoder = json.JSONDecoder()
-        start = _ARRAY_START.match(self._buffer)
-        if start:
-            self._skip_to(start.end())
-
-    def _skip_to(self, at: int) -> None:
-        self._line += self._buffer.count("\n", self._at, at)
-        self._at = at
-
-    def _read_more(self) -> bool:
-        wanted = max(_CHUNK, len(self._buffer) - self._at)  # doubling keeps a long value linear
-        more = self._file.read(wanted)
-        self._buffer = self._buffer[self._at :] + more
-        self._at = 0
-        return bool(more)
-
-    def _skip_between(self) -> bool:
-        """Go to the next value; False at the end."""
-        while True:
-            match = _BETWEEN.match(self._buffer, self._at)
-            self._skip_to(match.end() if match else self._at)
-            if self._at < len(self._buffer):
-                return self._buffer[self._at] != "]"
-            if not self._read_more():
-                return False
-
-    def __iter__(self) -> Iterator[SourceRow]:
-        while self._skip_between():
-            yield self._read_value()
-
-    def _read_value(self) -> SourceRow:
-        line = self._line
-        while True:
-            try:
-                value, end = self._decoder.raw_decode(self._buffer, self._at)
-            except (ValueError, RecursionError) as error:
-                if len(self._buffer) - self._at < MAX_ROW_CHARS and self._read_more():
-                    continue
-                self._skip_broken()
-                return SourceRow(line, reason=f"The row that starts here is no JSON: {error}.")
-            is_number = not isinstance(value, dict | list | str)
-            if is_number and end == len(self._buffer) and self._read_more():
-                continue  # the rest of a number may follow
-            self._skip_to(end)
-            return SourceRow(line, value)
-
-    def _skip_broken(self) -> None:
-        """Behind the broken object, where the next one starts; or to the end."""
-        while True:
-            following = _NEXT_OBJECT.search(self._buffer, self._at + 1)
-            if following:
-                return self._skip_to(following.end())
-            self._skip_to(len(self._buffer))
-            if not self._read_more():
-                return None
+        return SourceRow(number, reason=f"The line is no JSON: {tell_json_error(error)}.")
 
 
 def _is_jsonl(path: Path) -> bool:
     with _open_text(path) as (file, _):
         first = next((line for _, line in _read_lines(file) if line is None or line.strip()), None)
-    if first is None or _ARRAY_START.match(first):
+    if first is None or ARRAY_START.match(first):
         return False
     try:
         json.loads(first)
@@ -178,7 +100,7 @@ def _iter_json(path: Path) -> Iterator[SourceRow]:
                 "bad_encoding",
                 f"{path.name} is neither UTF-8 nor CP949 throughout. Save it as UTF-8.",
             )
-        yield from _ValueStream(file)
+        yield from ValueStream(file)
 
 
 def _find_delimiter(header: str, suffix: str) -> str:
@@ -196,20 +118,39 @@ def _iter_csv(path: Path) -> Iterator[SourceRow]:
         header = [name.strip().lstrip("\ufeff") for name in next(reader, [])]
         if not any(header):
             raise FormatError("no_header", f"{path.name} has no first line with column names.")
-        while True:
-            line = reader.line_num + 1
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                yield SourceRow(line, reason=f"The row cannot be read: {error}.")
-                continue
-            if any(cell.strip() for cell in cells):
-                yield _row_of_cells(line, header, cells, is_mixed)
+        yield from _count_blank(_read_cells(reader, header, is_mixed))
+
+
+def _read_cells(reader: Any, header: list[str], is_mixed: bool) -> Iterator[SourceRow]:
+    while True:
+        line = reader.line_num + 1
+        try:
+            yield _row_of_cells(line, header, next(reader), is_mixed)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield SourceRow(line, reason=f"The row cannot be read: {error}.")
+
+
+def _blank_row(line: int, place: str = "") -> SourceRow:
+    return SourceRow(line, reason="The row is blank.", code=_BLANK, place=place)
+
+
+def _count_blank(rows: Iterable[SourceRow]) -> Iterator[SourceRow]:
+    """Blank rows between others are rows that say nothing; behind the last one they are none."""
+    waiting: list[SourceRow] = []
+    for row in rows:
+        if row.code == _BLANK:
+            waiting.append(row)
+            continue
+        yield from waiting
+        waiting.clear()
+        yield row
 
 
 def _row_of_cells(line: int, header: list[str], cells: list[str], is_mixed: bool) -> SourceRow:
+    if not any(cell.strip() for cell in cells):
+        return _blank_row(line)
     if len(cells) != len(header):
         reason = f"The row has {len(cells)} columns, but the header has {len(header)}."
         return SourceRow(line, reason=reason)
@@ -228,15 +169,22 @@ def _iter_xlsx(path: Path) -> Iterator[SourceRow]:
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise FormatError("unreadable", f"{path.name} is no readable XLSX: {error}.") from error
     try:
+        is_alone = len(book.worksheets) == 1
         for sheet in book.worksheets:
-            rows = sheet.iter_rows(values_only=True)
-            header = ["" if name is None else str(name).strip() for name in next(rows, ())]
-            for line, cells in enumerate(rows, 2):
-                texts = ["" if cell is None else str(cell) for cell in cells]
-                if any(text.strip() for text in texts):
-                    yield SourceRow(line, dict(zip(header, texts, strict=False)))
+            place = "" if is_alone else f"sheet {sheet.title}"
+            yield from _count_blank(_read_sheet(sheet.iter_rows(values_only=True), place))
     finally:
         book.close()
+
+
+def _read_sheet(rows: Iterator[tuple[Any, ...]], place: str) -> Iterator[SourceRow]:
+    header = ["" if name is None else str(name).strip() for name in next(rows, ())]
+    for line, cells in enumerate(rows, 2):
+        texts = ["" if cell is None else str(cell) for cell in cells]
+        if any(text.strip() for text in texts):
+            yield SourceRow(line, dict(zip(header, texts, strict=False)), place=place)
+        else:
+            yield _blank_row(line, place)
 
 
 def _iter_parquet(path: Path) -> Iterator[SourceRow]:

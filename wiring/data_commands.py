@@ -62,6 +62,7 @@ def run_import(context: Context, arguments: Namespace) -> int:
         f"{f', see {result.rejects_path}' if result.rejects_path else ''}. "
         f"{num_accepted} accepted."
     ]
+    lines += result.first_rejects
     lines += [f"{f.severity}: {f.name}: {f.evidence}. {f.fix}" for f in result.set_flags]
     if "unknown_columns" in result.reasons and columns is None:
         lines.append("Say which column holds what: --columns prompt=COLUMN completion=COLUMN.")

@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from finetune.column_preview import preview_columns
+from finetune.column_preview import check_columns, preview_columns
 from finetune.row_mapping import ColumnMapping
+from finetune.source_files import FormatError
 
 CSV = (
     "번호,사는 곳,물음,모범 답\n"
@@ -47,3 +48,21 @@ def test_one_column_is_taken_for_the_answer(tmp_path: Path) -> None:
     preview = preview_columns(path)
     assert preview
     assert preview.guess == ColumnMapping(prompt=(), completion="x")
+
+
+def test_columns_that_the_file_lacks_are_named_beside_those_it_has(tmp_path: Path) -> None:
+    path = tmp_path / "team.csv"
+    path.write_text("물음,모범 답\n걸을까요?,네\n")
+    check_columns(path, ColumnMapping(("물음",), "모범 답"))
+    with pytest.raises(FormatError) as error:
+        check_columns(path, ColumnMapping(("질문", "물음"), "답", location="사는 곳"))
+    assert error.value.code == "missing_columns"
+    assert str(error.value) == (
+        "team.csv has no column '질문', '답', '사는 곳'. Its columns are '물음', '모범 답'."
+    )
+
+
+def test_a_column_that_only_some_rows_have_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"q": 1}\n{"q": 1, "a": 2}\n"text"\n')
+    check_columns(path, ColumnMapping(("q",), "a"))

@@ -117,6 +117,25 @@ def test_rejected_rows_are_kept_with_line_and_reason(store: Store, tmp_path: Pat
     ]
 
 
+def test_a_rejected_element_of_an_array_on_one_line_is_found_by_its_number(
+    store: Store, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps([alpaca(1), alpaca(2), alpaca(3, " ")]))
+    result = import_path(store, path, HERE)
+    assert result.rejects_path is not None
+    reject = json.loads(result.rejects_path.read_text("utf-8"))
+    assert (reject["line"], reject["place"]) == (1, "element 3")
+    assert result.first_rejects == ("a.json, line 1, element 3: The row has no answer.",)
+
+
+def test_the_counts_of_a_table_with_blank_rows_add_up(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("prompt,completion\n걸을까요?,네\n,\n\n뛸까요?,아니요\n\n")
+    result = import_path(store, path, TEXTS)
+    assert (result.num_rows, result.num_new, result.reasons) == (4, 2, {"blank_row": 2})
+
+
 def test_a_row_that_the_store_refuses_is_rejected_alone(store: Store, tmp_path: Path) -> None:
     rows = [alpaca(1), alpaca(2, "긴 글 " * 20_000), alpaca(3)]
     result = import_path(store, write_jsonl(tmp_path / "a.jsonl", rows), TEXTS)

@@ -4,7 +4,7 @@ import pickle
 from chatbot.recommendation import canonical
 from finetune.checks import CheckSettings
 from finetune.import_rows import MadeExample, Reject, RowSettings, make_rows
-from finetune.source_files import SourceRow
+from finetune.source_row import SourceRow
 from tests.finetune.examples import ANSWER, BETTER
 
 SETTINGS = RowSettings()

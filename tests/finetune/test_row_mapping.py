@@ -1,4 +1,6 @@
 import json
+from contextlib import suppress
+from time import perf_counter
 
 import pytest
 
@@ -133,3 +135,31 @@ def test_a_row_that_is_none_says_why(row: object, code: str) -> None:
     with pytest.raises(RowError) as error:
         map_row(row)
     assert error.value.code == code
+
+
+def shortest_time(text: str) -> float:
+    times = []
+    for _ in range(5):
+        started_at = perf_counter()
+        with suppress(RowError):
+            map_row({"text": text})
+        times.append(perf_counter() - started_at)
+    return min(times)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        "{}",
+        "[INST]{}",
+        "[INST] a{}[/INST]{}",
+        "##{}",
+        "## Instruction{}",
+        "##Instruction a{}##b",
+        "#{}",
+    ],
+)
+@pytest.mark.parametrize("fill", [" ", "#", "\n", "## "])
+def test_long_runs_of_blanks_cost_as_much_as_they_are_long(shape: str, fill: str) -> None:
+    short, long = (shape.replace("{}", fill * size) for size in (8_192, 65_536))
+    assert shortest_time(long) < 30 * shortest_time(short) + 0.002  # 8 when linear, 64 if squared

@@ -5,8 +5,6 @@ from pathlib import Path
 import pyarrow
 import pyarrow.parquet
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from finetune import source_files
 from finetune.source_files import FormatError, iter_rows, list_files
@@ -62,26 +60,6 @@ def test_every_kind_of_file_gives_its_rows(tmp_path: Path, name: str) -> None:
     assert len(rows) == (2 if name == "korean.csv" else 3)
 
 
-@given(rows=st.lists(st.dictionaries(st.text(), st.text() | st.integers() | st.none()), min_size=1))
-def test_a_json_array_streams_what_was_written(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[object]
-) -> None:
-    path = tmp_path_factory.mktemp("rows") / "a.json"
-    path.write_text(json.dumps(rows, indent=1))
-    assert [row.value for row in iter_rows(path)] == rows
-
-
-def test_values_across_the_borders_of_chunks_are_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(source_files, "_CHUNK", 7)
-    path = tmp_path / "a.json"
-    path.write_text(json.dumps(ROWS, ensure_ascii=False, indent=3))
-    rows = list(iter_rows(path))
-    assert [row.value for row in rows] == ROWS
-    assert [row.line for row in rows] == [2, 7, 12]
-
-
 def test_a_broken_line_is_one_reason_with_its_number(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"a": 1}\n{"a": \n\n{"a": 3}\n')
@@ -90,17 +68,6 @@ def test_a_broken_line_is_one_reason_with_its_number(tmp_path: Path) -> None:
         (1, {"a": 1}, False),
         (2, None, True),
         (4, {"a": 3}, False),
-    ]
-
-
-def test_a_broken_object_in_an_array_costs_only_itself(tmp_path: Path) -> None:
-    path = tmp_path / "a.json"
-    path.write_text('[{"a": 1},\n {"a": oops},\n {"a": 3}]')
-    rows = list(iter_rows(path))
-    assert [(row.line, row.value, bool(row.reason)) for row in rows] == [
-        (1, {"a": 1}, False),
-        (2, None, True),
-        (3, {"a": 3}, False),
     ]
 
 
@@ -121,9 +88,10 @@ def test_a_row_with_other_columns_than_the_header_is_told(tmp_path: Path) -> Non
     assert [(row.line, row.value) for row in rows] == [
         (2, {"prompt": "a", "completion": "b"}),
         (3, None),
+        (4, None),
         (5, None),
     ]
-    assert "3 columns" in rows[2].reason
+    assert (rows[2].code, "3 columns" in rows[3].reason) == ("blank_row", True)
 
 
 def test_lines_of_two_encodings_are_both_read(tmp_path: Path) -> None:
@@ -160,3 +128,29 @@ def test_a_folder_gives_its_readable_files(tmp_path: Path) -> None:
     assert [path.name for path in list_files(tmp_path)] == ["two.jsonl", "one.csv"]
     with pytest.raises(FormatError, match="no file or folder"):
         list_files(tmp_path / "missing")
+
+
+def test_blank_rows_count_between_others_and_not_behind_them(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('prompt,completion\na,b\n\n,\n"c\nc",d\n , \n\n')
+    assert [(row.line, row.code if row.reason else "") for row in iter_rows(path)] == [
+        (2, ""),
+        (3, "blank_row"),
+        (4, "blank_row"),
+        (5, ""),
+    ]
+
+
+def test_the_sheet_is_named_where_there_are_several(tmp_path: Path) -> None:
+    from openpyxl import Workbook
+
+    book = Workbook()
+    for sheet in (book.active, book.create_sheet("봄")):
+        for cells in (["prompt"], ["a"], [None], ["b"], ["  "]):
+            sheet.append(cells)
+    book.active.title = "겨울"
+    book.save(tmp_path / "a.xlsx")
+    rows = list(iter_rows(tmp_path / "a.xlsx"))
+    lines = [(2, ""), (3, "blank_row"), (4, "")]
+    assert [(row.line, row.code if row.reason else "") for row in rows] == lines * 2
+    assert [row.place for row in rows] == ["sheet 겨울"] * 3 + ["sheet 봄"] * 3

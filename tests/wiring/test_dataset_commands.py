@@ -80,6 +80,20 @@ def test_a_mapping_that_cannot_be_is_a_sentence(
     assert (code, said in text) == (1, True)
 
 
+def test_a_mapping_to_columns_that_the_file_lacks_names_those_it_has(
+    run: Run, tmp_path: Path
+) -> None:
+    path = write_csv(tmp_path / "team.csv")
+    code, said = run("import", path, "--columns", "prompt=질문", "completion=모범 답")
+    assert (code, "no column '질문'. Its columns are" in said, "'물음'" in said) == (1, True, True)
+
+
+def test_what_was_rejected_first_is_told_with_its_place(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('[{"prompt": "a", "completion": "b"}, {"prompt": "a", "completion": ""}]')
+    assert "a.json, line 1, element 2: The row has no answer." in run("import", path)[1]
+
+
 def test_a_project_of_text_answers_takes_questions_and_answers(
     run: Run, data_dir: Path, tmp_path: Path
 ) -> None:
