@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
-from finetune.dataset import SPLITS
+from feedback_store.durable import sync
+from finetune.dataset import SPLITS, DatasetError
 from finetune.dataset_diff import read_manifest, verify_dataset
 
 ExportKind = Literal["jsonl", "parquet"]
@@ -80,15 +82,66 @@ def _describe(manifest: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def export_dataset(dataset_dir: Path, out_dir: Path, kind: ExportKind = "jsonl") -> Path:
-    """Write the splits and a data card; the folder may be given to `datasets.load_dataset`.
+def export_dataset(
+    dataset_dir: Path, out_dir: Path, kind: ExportKind = "jsonl", *, replaces: bool = False
+) -> Path:
+    """Write the splits and a data card; the folder may be given to `datasets.load_dataset`. It is
+    there whole or not at all. replaces: an earlier export may give way, but nothing else.
 
-    Raises DatasetError where the dataset is not what was frozen.
+    Raises DatasetError where the dataset is not what was frozen, or the folder is taken.
     """
     verify_dataset(dataset_dir)
+    _check_free(out_dir, replaces=replaces)
+    out_dir.parent.mkdir(parents=True, exist_ok=True)
+    building = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}-", dir=out_dir.parent))
+    try:
+        _write_folder(dataset_dir, building / "new", kind)
+        _put_in_place(building / "new", out_dir, building / "old")
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return out_dir
+
+
+def _put_in_place(new: Path, target: Path, aside: Path) -> None:
+    if target.exists():
+        target.rename(aside)
+    try:
+        new.rename(target)
+    except OSError:
+        if aside.exists():
+            aside.rename(target)
+        raise
+
+
+def _check_free(out_dir: Path, *, replaces: bool) -> None:
+    if not out_dir.exists() or (out_dir.is_dir() and not any(out_dir.iterdir())):
+        return
+    if not _is_export(out_dir):
+        raise DatasetError(
+            "target_exists",
+            f"{out_dir} holds something else than an export. Choose another folder.",
+        )
+    if not replaces:
+        raise DatasetError(
+            "target_exists",
+            f"{out_dir} holds an export already. Choose another folder, or replace it with "
+            "--force.",
+        )
+
+
+def _is_export(folder: Path) -> bool:
+    """Whether it holds what an export writes, and nothing besides."""
+    if not (folder / CARD).is_file():
+        return False
+    data = {f"data/{split}.{kind}" for split in SPLITS for kind in get_args(ExportKind)}
+    inside = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+    return inside <= {CARD, "data", *data}
+
+
+def _write_folder(dataset_dir: Path, out_dir: Path, kind: ExportKind) -> None:
     manifest = read_manifest(dataset_dir)
     folder = out_dir / "data"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True)
     splits = [split for split in SPLITS if manifest.get(f"num_{split}")]
     for split in splits:
         source, target = dataset_dir / f"{split}.jsonl", folder / f"{split}.{kind}"
@@ -98,4 +151,5 @@ def export_dataset(dataset_dir: Path, out_dir: Path, kind: ExportKind = "jsonl")
             shutil.copyfile(source, target)
     card = _front_matter(manifest, kind, splits) + _describe(manifest)
     (out_dir / CARD).write_text(card, encoding="utf-8")
-    return out_dir
+    for path in (*folder.iterdir(), folder, out_dir / CARD, out_dir):
+        sync(path)

@@ -111,12 +111,21 @@ def run_dataset_diff(context: Context, arguments: Namespace) -> int:
     verify_dataset(after)
     diff = diff_datasets(before, after)
     value = {"before": pair[0].dataset_id, "after": pair[1].dataset_id} | asdict(diff)
+    if before == after:
+        say_result(context, arguments, value, _tell_same(context, pair[0].dataset_id))
+        return EXIT_OK
     lines = [f"From {pair[0].dataset_id} to {pair[1].dataset_id}:"]
     for name in ("added", "removed", "changed", "moved"):
         lines.append(f"{name:8} {_tell_ids(getattr(diff, name))}")
     lines += [f"setting  {name}: {old} → {new}" for name, (old, new) in diff.settings.items()]
     say_result(context, arguments, value, "\n".join(lines))
     return EXIT_OK
+
+
+def _tell_same(context: Context, dataset_id: str) -> str:
+    others = [d.dataset_id for d in context.store.list_datasets() if d.dataset_id != dataset_id]
+    known = f"The others are {', '.join(others[:_SHOWN_IDS])}." if others else "There is no other."
+    return f"Both are dataset {dataset_id}, so nothing differs. {known}"
 
 
 def _tell_ids(ids: tuple[int, ...]) -> str:
@@ -132,6 +141,7 @@ def add_export(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--to", type=Path, help="folder to write (default: exports/<id>-<kind> in the data folder)"
     )
+    parser.add_argument("--force", action="store_true", help="replace an earlier export there")
 
 
 def run_export(context: Context, arguments: Namespace) -> int:
@@ -139,7 +149,8 @@ def run_export(context: Context, arguments: Namespace) -> int:
     dataset = find_dataset(context.store, arguments.dataset)
     usual = context.settings.data_dir / "exports" / f"{dataset.dataset_id}-{arguments.kind}"
     target = Path(arguments.to) if arguments.to else usual
-    folder = export_dataset(locate_dataset(context.store, dataset), target, arguments.kind)
+    source = locate_dataset(context.store, dataset)
+    folder = export_dataset(source, target, arguments.kind, replaces=arguments.force)
     value = _describe(dataset) | {"folder": str(folder), "kind": arguments.kind}
     say_result(context, arguments, value, f"Dataset {dataset.dataset_id} is in {folder}.")
     return EXIT_OK

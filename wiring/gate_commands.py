@@ -12,7 +12,7 @@ from typing import Any, Final
 from finetune.canary import DEFAULT_SHARE, CanarySettings, CanaryStatus, read_canary
 from finetune.gate import Verdict
 from finetune.progress import Control, LoopProgress
-from finetune.registry import list_versions
+from finetune.registry import list_versions, production_version
 from finetune.report import Report
 from wiring.context import EXIT_OK, EXIT_REFUSED, Context, say_result
 
@@ -48,6 +48,10 @@ def add_promote(parser: ArgumentParser) -> None:
 def run_promote(context: Context, arguments: Namespace) -> int:
     """Let a version answer; exit code 3 when it did not pass the gate."""
     version = _to_version(arguments.version)
+    if production_version(context.store) == version:  # said before an engine is started for it
+        sentence = f"{version or 'The base model'} is production already; there is nothing to do."
+        say_result(context, arguments, {"production": version, "message": sentence}, sentence)
+        return EXIT_OK
     reason = _read_reason(arguments, "promoted by command")
     context.learning().promote(version, actor=_ACTOR, reason=reason, override=arguments.override)
     sentence = f"{version or 'The base model'} answers now."

@@ -7,6 +7,7 @@ import pytest
 from chatbot.recommendation import canonical
 from feedback_store.records import Dataset
 from feedback_store.store import Store
+from finetune import export
 from finetune.dataset import SPLITS, DatasetError, freeze_dataset
 from finetune.export import ExportKind, export_dataset
 from finetune.source_files import iter_rows
@@ -51,6 +52,49 @@ def test_the_card_says_what_the_dataset_is(dataset: Dataset, tmp_path: Path) -> 
     assert "{:,} training, {:,} validation and {:,} test rows".format(*counts) in card
     assert "| ZERO_WASTE | 30 |" in card
     assert dataset.manifest["files"]["train.jsonl"]["sha256"] in card
+
+
+def test_an_earlier_export_is_replaced_whole_or_stays(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = Path(dataset.path), tmp_path / "out" / "a"
+    export_dataset(source, target, "jsonl")
+    before = sorted(target.parent.rglob("*"))
+
+    def break_off(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(export, "_write_parquet", break_off)
+        with pytest.raises(OSError, match="No space"):
+            export_dataset(source, target, "parquet", replaces=True)
+    assert sorted(target.parent.rglob("*")) == before
+    with pytest.raises(DatasetError, match="--force"):
+        export_dataset(source, target, "parquet")
+    export_dataset(source, target, "parquet", replaces=True)
+    assert {path.suffix for path in (target / "data").iterdir()} == {".parquet"}
+    assert list(target.parent.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "data/photo.png", "README.md"])
+def test_a_folder_with_other_files_is_never_replaced(
+    dataset: Dataset, tmp_path: Path, name: str
+) -> None:
+    if name != "README.md":
+        export_dataset(Path(dataset.path), tmp_path / "a")
+    (tmp_path / "a").mkdir(exist_ok=True)
+    (tmp_path / "a" / name).write_text("mine")
+    if name == "README.md":
+        (tmp_path / "a" / "src").mkdir()
+    with pytest.raises(DatasetError, match="something else"):
+        export_dataset(Path(dataset.path), tmp_path / "a", replaces=True)
+    assert (tmp_path / "a" / name).read_text() == "mine"
+
+
+def test_an_empty_folder_is_free(dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    export_dataset(Path(dataset.path), tmp_path / "a")
+    assert (tmp_path / "a" / "README.md").exists()
 
 
 def test_a_damaged_dataset_is_not_exported(dataset: Dataset, tmp_path: Path) -> None:

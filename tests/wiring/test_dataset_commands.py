@@ -153,6 +153,29 @@ def test_the_newest_dataset_is_exported_with_its_card(
     assert Path(ask(run, "export", frozen)["folder"]).name == f"{frozen}-jsonl"
 
 
+def test_an_export_replaces_an_earlier_one_only_when_told_to(
+    run: Run, frozen: str, tmp_path: Path
+) -> None:
+    target = tmp_path / "out"
+    run("export", "--to", target)
+    code, said = run("export", "--to", target)
+    assert (code, "replace it with --force" in said) == (1, True)
+    assert run("export", "--kind", "parquet", "--to", target, "--force")[0] == 0
+    assert sorted(path.suffix for path in (target / "data").iterdir()) == [".parquet"] * 3
+
+
+def test_a_dataset_beside_itself_is_a_sentence(run: Run, frozen: str) -> None:
+    code, said = run("dataset-diff", frozen)
+    assert (code, said) == (
+        0,
+        f"Both are dataset {frozen}, so nothing differs. There is no other.\n",
+    )
+    assert ask(run, "dataset-diff", frozen, "latest")["added"] == []
+    for words in ((frozen, "oops"), ("oops",)):
+        code, said = run("dataset-diff", *words)
+        assert (code, "There is no dataset 'oops'. The newest are" in said) == (1, True)
+
+
 def test_the_whole_set_is_checked(run: Run, frozen: str) -> None:
     told = ask(run, "check")
     assert told["num_examples"] == 30

@@ -83,6 +83,18 @@ def test_promote_and_roll_back_say_who_answers(shell: Shell) -> None:
     assert shell.run("promote", "v0007")[1]["error"] == "unknown_version"
 
 
+def test_promoting_what_is_production_is_nothing_to_do(shell: Shell) -> None:
+    publish(shell.store, "r1")
+    code, told = shell.run("promote", "base")
+    assert (code, told["production"]) == (0, None)
+    assert told["message"] == "The base model is production already; there is nothing to do."
+    shell.run("promote", "v0001")
+    code, told = shell.run("promote", "v0001")
+    assert (code, told["production"]) == (0, "v0001")
+    assert told["message"] == "v0001 is production already; there is nothing to do."
+    assert len(shell.store.list_alias_events("production")) == 1
+
+
 def test_promote_refuses_with_its_own_exit_code_what_did_not_pass(shell: Shell) -> None:
     publish(shell.store, "r1", outcome="fail")
     code, told = shell.run("promote", "v0001")
