@@ -11,16 +11,15 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import random
 import resource
 import shutil
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,23 +27,15 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # run as a file, from anywhere
 
 from benchmarks import store_raw
-from benchmarks.store_corpus import (
-    CATEGORIES,
-    ENGLISH,
-    FLAGS,
-    KOREAN,
-    LOCATIONS,
-    REASONS,
-    Corpus,
-)
+from benchmarks.store_corpus import Corpus
+from benchmarks.store_figures import Growth, draw, quantile, row
 from benchmarks.store_growth import Grower
+from benchmarks.store_reads import measure_reads
 from feedback_store.backup import backup
 from feedback_store.database import DATABASE_NAME
-from feedback_store.records import ExampleFilter, NewTurn, TurnFilter
-from feedback_store.sqlite import connect
+from feedback_store.records import ExampleFilter, NewTurn
 from feedback_store.store import Store
 
-PLOT: Final = ROOT / "docs" / "benchmark-store.png"
 PRODUCERS: Final = 40
 
 
@@ -62,27 +53,6 @@ class Plan:
 
 FULL: Final = Plan((10_000, 100_000, 1_000_000), 20_000, 4_000, 400, 5, 42_000)
 QUICK: Final = Plan((1_000, 8_000), 4_000, 1_000, 100, 3, 2_000)
-
-
-@dataclass
-class Growth:
-    """What was measured at each size."""
-
-    num_turns: list[int] = field(default_factory=list)
-    page_p95_ms: list[float] = field(default_factory=list)
-    search_p95_ms: list[float] = field(default_factory=list)
-    counts_p95_ms: list[float] = field(default_factory=list)
-    write_p99_ms: list[float] = field(default_factory=list)
-
-
-def quantile(values: Sequence[float], share: float) -> float:
-    """By nearest rank."""
-    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
-
-
-def row(name: str, value: str, peer: str = "") -> None:
-    """One line of the table."""
-    print(f"{name:44} {value:>16} {peer:>22}", flush=True)
 
 
 def measure_writes(folder: Path, plan: Plan) -> dict[str, float]:
@@ -141,122 +111,6 @@ def produce(store: Store, shares: Sequence[Sequence[NewTurn]]) -> list[float]:
 
     store_raw.run_threads([lambda share=share: run(share) for share in shares])  # type: ignore[misc]
     return latencies
-
-
-def example_filters(rng: random.Random) -> ExampleFilter:
-    """A filter as people put them together in Curate."""
-    chosen: dict[str, Any] = {}
-    choices: dict[str, Sequence[str]] = {
-        "state": ("pending", "pending", "accepted", "excluded"),
-        "category": CATEGORIES,
-        "location": LOCATIONS,
-        "lang": ("ko", "en"),
-        "rating": ("like", "dislike"),
-        "flag": FLAGS,
-        "adapter": ("v0000", "v0001", "v0005"),
-        "query": (*KOREAN, *ENGLISH, "쓰", "기"),
-    }
-    chances = {"state": 0.8, "category": 0.4, "query": 0.25}
-    for name, values in choices.items():
-        if rng.random() < chances.get(name, 0.15):
-            chosen[name] = rng.choice(values)
-    return ExampleFilter(**chosen)
-
-
-def read_pages(store: Store, rng: random.Random) -> Iterator[Callable[[], object]]:
-    """Pages of Curate: any filter, any order, the first pages and far behind."""
-    total = store.count_examples()
-    while True:
-        filter_, sort = example_filters(rng), rng.choice(("newest", "oldest", "flags", "rating"))
-        bucket = 0 if sort in ("newest", "oldest") else rng.randrange(3)
-        after = None if rng.random() < 0.5 else f"{bucket}:{rng.randrange(1, total)}"
-        yield lambda f=filter_, s=sort, a=after: store.find_examples(f, sort=s, after=a)  # type: ignore[misc]
-
-
-def read_searches(store: Store, rng: random.Random) -> Iterator[Callable[[], object]]:
-    """Searches from one syllable to three words, alone and with filters."""
-    corpus = Corpus(3)
-    words = (*KOREAN, *ENGLISH, *corpus.korean[:300], *corpus.english[:100])
-    while True:
-        query = " ".join(rng.sample(words, rng.choice((1, 1, 1, 2, 3))))
-        if rng.random() < 0.2:
-            query = rng.choice(rng.choice(KOREAN))  # one syllable
-        wanted: dict[str, Any] = {}
-        for name, values in {
-            "category": CATEGORIES,
-            "rating": ("like", "dislike"),
-            "reason": REASONS[:1],
-            "lang": ("ko", "en"),
-            "adapter": ("v0000", "v0004"),
-            "person_id": ("p1", "p77"),
-        }.items():
-            if rng.random() < 0.15:
-                wanted[name] = rng.choice(values)
-        filter_ = TurnFilter(**wanted)
-        yield lambda q=query, f=filter_: store.search_turns(q, f)  # type: ignore[misc]
-
-
-def read_counts(store: Store, rng: random.Random) -> Iterator[Callable[[], object]]:
-    """The numbers beside the filters."""
-    while True:
-        field_ = rng.choice(("state", "category", "flag"))
-        filter_ = example_filters(rng)
-        yield lambda n=field_, f=filter_: store.count_examples_by(n, f)  # type: ignore[misc]
-
-
-def time_each(calls: Iterator[Callable[[], object]], number: int) -> list[float]:
-    """Milliseconds of each call."""
-    durations = []
-    for _ in range(number):
-        call = next(calls)
-        start = time.perf_counter()
-        call()
-        durations.append((time.perf_counter() - start) * 1e3)
-    return durations
-
-
-def measure_reads(store: Store, plan: Plan, growth: Growth) -> None:
-    """Pages, searches and counts at the present size, beside OFFSET and LIKE."""
-    num_turns = store.search_turns(limit=1).total
-    pages = time_each(read_pages(store, random.Random(4)), plan.num_queries)
-    searches = time_each(read_searches(store, random.Random(5)), plan.num_queries)
-    counts = time_each(read_counts(store, random.Random(6)), plan.num_queries // 4)
-    raw_pages, raw_searches = measure_raw_reads(store, plan)
-    growth.num_turns.append(num_turns)
-    growth.page_p95_ms.append(quantile(pages, 0.95))
-    growth.search_p95_ms.append(quantile(searches, 0.95))
-    growth.counts_p95_ms.append(quantile(counts, 0.95))
-    print(f"{num_turns:,} turns, {store.count_examples():,} examples")
-    for name, ours, raw in (
-        ("page of Curate", pages, raw_pages),
-        ("search", searches, raw_searches),
-        ("counts by one field", counts, [0.0]),
-    ):
-        peer = f"{quantile(raw, 0.5):,.0f}" if raw != [0.0] else ""
-        row(f"  {name}, ms, median", f"{quantile(ours, 0.5):.1f}", peer)
-        row(f"  {name}, ms, p95 (worst)", f"{quantile(ours, 0.95):.1f} ({max(ours):.0f})")
-
-
-def measure_raw_reads(store: Store, plan: Plan) -> tuple[list[float], list[float]]:
-    """The same questions with LIKE and OFFSET."""
-    rng = random.Random(7)
-    total = store.count_examples()
-    with closing(connect(store.data_dir / DATABASE_NAME, read_only=True)) as connection:
-
-        def pages() -> Iterator[Callable[[], object]]:
-            while True:
-                category, offset = rng.choice(CATEGORIES), rng.randrange(total // 20)
-                yield lambda c=category, o=offset: store_raw.page(connection, "pending", c, o)  # type: ignore[misc]
-
-        def searches() -> Iterator[Callable[[], object]]:
-            while True:
-                query, category = rng.choice(KOREAN), rng.choice((None, *CATEGORIES[:1]))
-                yield lambda q=query, c=category: store_raw.search(connection, q, c)  # type: ignore[misc]
-
-        return (
-            time_each(pages(), plan.num_raw_queries),
-            time_each(searches(), plan.num_raw_queries),
-        )
 
 
 def export_accepted(data_dir: Path, target: Path, answer: Any) -> None:
@@ -344,33 +198,11 @@ def measure_growth(folder: Path, plan: Plan) -> Growth:
     for size in plan.sizes:
         with Store.open(folder / str(size)) as store:
             Grower(store).grow(size)
-            measure_reads(store, plan, growth)
+            measure_reads(store, plan.num_queries, plan.num_raw_queries, growth)
             with writing(store, Corpus(size)) as latencies:
                 time.sleep(2)
             growth.write_p99_ms.append(quantile(latencies, 0.99) * 1e3)
     return growth
-
-
-def draw(growth: Growth) -> None:
-    """How the figures move as the store grows."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(7, 3.6))
-    for name, label in (
-        ("page_p95_ms", "page of Curate, p95"),
-        ("search_p95_ms", "search, p95"),
-        ("counts_p95_ms", "counts by one field, p95"),
-        ("write_p99_ms", "durable write, p99"),
-    ):
-        axes.plot(growth.num_turns, getattr(growth, name), marker="o", label=label)
-    axes.axhline(100, color="0.8", zorder=0)
-    axes.set(xscale="log", yscale="log", xlabel="turns in the store", ylabel="milliseconds")
-    axes.legend(frameon=False)
-    figure.tight_layout()
-    figure.savefig(PLOT, dpi=110)
 
 
 def main() -> None:
@@ -395,7 +227,7 @@ def main() -> None:
         "search_p95_ms_1m": growth.search_p95_ms[-1],
     }
     if not arguments.quick:
-        draw(growth)
+        draw(growth, ROOT / "docs" / "benchmark-store.png")
     print("RESULT " + json.dumps({name: round(value, 2) for name, value in figures.items()}))
 
 

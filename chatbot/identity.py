@@ -20,6 +20,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from itsdangerous import BadSignature, URLSafeSerializer, URLSafeTimedSerializer
 
+from chatbot.ended_sessions import EndedSessions
 from chatbot.tries import Tries
 
 Role = Literal["admin", "curator"]
@@ -68,11 +69,15 @@ class LoginRefused(Exception):
         self.retry_after_s = retry_after_s
 
 
-def hash_password(password: str) -> str:
-    """argon2id hash of a password; raises ValueError when it is too short."""
+def hash_password(password: str, secret: str | None = None) -> str:
+    """argon2id hash of a password; raises ValueError when it is too short. With a secret the salt
+    follows from it, so that the same password opens the same sessions after a restart.
+    """
     if len(password) < MIN_PASSWORD:
         raise ValueError(f"The password needs at least {MIN_PASSWORD} characters.")
-    return _hasher.hash(password)
+    if secret is None:
+        return _hasher.hash(password)
+    return _hasher.hash(password, salt=hmac.digest(secret.encode(), b"password", "sha256")[:16])
 
 
 def load_secret(path: Path) -> str:
@@ -101,16 +106,16 @@ class Identity:
         secret: str,
         settings: AccessSettings | None = None,
         clock: Callable[[], float] = time.monotonic,
+        ended: EndedSessions | None = None,
     ) -> None:
         self.settings = settings or AccessSettings()
         self._secret = secret
         self._people = URLSafeSerializer(secret, salt="person")
         # A changed password ends every session that the old one opened.
         passwords = f"{self.settings.admin_password_hash}/{self.settings.curator_password_hash}"
-        salt = "session/" + hashlib.sha256(passwords.encode()).hexdigest()
+        self._ended = EndedSessions() if ended is None else ended
+        salt = "session/" + hashlib.sha256((passwords + self._ended.mark).encode()).hexdigest()
         self._sessions = URLSafeTimedSerializer(secret, salt=salt)
-        self._clock = clock
-        self._ended: dict[str, float] = {}  # logged out session → when it would have ended anyway
         self._tokens: set[str] = set()  # sha256 of unused one-time tokens
         self.tries = Tries(self.settings.num_tries, self.settings.try_window_s, clock)
 
@@ -187,13 +192,12 @@ class Identity:
         return self._new_session("admin")
 
     def log_out(self, request: CarriesCookies) -> None:
-        """End the session of the request for good, wherever its cookie was copied."""
+        """End the session of the request for good, wherever its cookie was copied. Waits for the
+        disk: call it in a thread.
+        """
         session = self._read_session(request.cookies)
-        if not session:
-            return
-        now = self._clock()
-        self._ended = {name: until for name, until in self._ended.items() if until > now}
-        self._ended[session["id"]] = now + self.settings.session_s
+        if session:
+            self._ended.add(session["id"], self.settings.session_s)
 
     def _find_role(self, password: str) -> Role | None:
         hashes: dict[Role, str | None] = {

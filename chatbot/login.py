@@ -145,7 +145,7 @@ def build_login(identity: Identity, record: Record | None = None) -> APIRouter:
             return _show(request, LoginRefused("foreign", "The request came from another site."))
         if identity.role_of(request):
             await log.keep(request, "logout")
-        identity.log_out(request)
+        await run_in_threadpool(identity.log_out, request)
         response = _go_to(request, LOGIN_PATH)
         gone = make_cookie(request.scope, SESSION_COOKIE, "", 0, "Strict")
         response.headers.append("set-cookie", gone)

@@ -93,6 +93,10 @@ class TalkStore:
         """The turns of a conversation, in order."""
         return self._db.read(turns.list_turns, conversation_id)
 
+    def count_turns(self, conversation_id: str) -> int:
+        """How many turns of the conversation are stored; reads none of them."""
+        return self._db.read(turns.count_turns, conversation_id)
+
     def list_exchanges(
         self, conversation_id: str, *, limit: int, before_turn: int | None = None
     ) -> list[Exchange]:

@@ -71,6 +71,15 @@ def list_turns(connection: Connection, conversation_id: str) -> list[Turn]:
     return [from_row(Turn, row) for row in rows]
 
 
+def count_turns(connection: Connection, conversation_id: str) -> int:
+    row = fetch_one(
+        connection,
+        "SELECT count(*) AS number FROM turns WHERE conversation_id = ?",
+        (conversation_id,),
+    )
+    return int(row["number"]) if row else 0
+
+
 _EXCHANGES = """
 WITH RECURSIVE asked(turn_id) AS (
     SELECT * FROM (SELECT turn_id FROM turns WHERE conversation_id = :conversation_id

@@ -19,7 +19,7 @@ LIMIT_S = 1.0
 TRIED_AT_A_PLACE = {
     "chatbot.base_models._HUB_ID",
     "chatbot.talk._EXCLUDED",
-    "finetune.source_files._ARRAY_START",
+    "finetune.json_stream.ARRAY_START",
 }
 REPEATED = (
     *" \n\ta1가ㅋ-._:,/\\\"'[]{}`*#!(=@é漢①\u200b",

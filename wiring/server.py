@@ -21,6 +21,7 @@ from starlette.requests import Request
 
 from chatbot.api import build_api
 from chatbot.base_models import BaseModel
+from chatbot.ended_sessions import EndedSessions
 from chatbot.engines.base import Sampling
 from chatbot.full_house import House
 from chatbot.guards import GuardSettings, install_guards
@@ -94,8 +95,10 @@ def is_reachable(settings: Settings) -> bool:
     return settings.share or settings.host not in LOOPBACK or is_behind_proxy
 
 
-def make_access(settings: Settings, say: Callable[[str], None]) -> AccessSettings:
-    """Once reachable from outside the studio always has a password; one is made if none is set."""
+def make_access(settings: Settings, secret: str, say: Callable[[str], None]) -> AccessSettings:
+    """Once reachable from outside the studio always has a password; one is made if none is set.
+    The same secret and passwords give the same access, so that sessions outlive a restart.
+    """
     is_set = bool(settings.admin_password or settings.curator_password)
     if not is_reachable(settings) and not is_set:
         return AccessSettings()
@@ -107,14 +110,14 @@ def make_access(settings: Settings, say: Callable[[str], None]) -> AccessSetting
         raise SettingsError("curator_password must differ from admin_password.")
     return AccessSettings(
         is_login_required=True,
-        admin_password_hash=_hash("admin_password", password),
-        curator_password_hash=_hash("curator_password", settings.curator_password),
+        admin_password_hash=_hash("admin_password", password, secret),
+        curator_password_hash=_hash("curator_password", settings.curator_password, secret),
     )
 
 
-def _hash(name: str, password: str) -> str | None:
+def _hash(name: str, password: str, secret: str) -> str | None:
     try:
-        return hash_password(password) if password else None
+        return hash_password(password, secret) if password else None
     except ValueError as error:
         raise SettingsError(f"{name}: {error}") from error
 
@@ -140,7 +143,8 @@ class Application:
             choose_adapter=self.runtime.learning.choose,
         )
         secret = load_secret(settings.data_dir / "cookie.key")
-        self.identity = Identity(secret, make_access(settings, say))
+        ended = EndedSessions(settings.data_dir / "ended_sessions.json")
+        self.identity = Identity(secret, make_access(settings, secret, say), ended=ended)
         self.token = make_token()
 
     def build(self) -> FastAPI:

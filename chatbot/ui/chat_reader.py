@@ -45,7 +45,7 @@ class ChatReader:
 
     def count_turns(self, conversation_id: str | None) -> int:
         """How many turns of the conversation are stored."""
-        return len(self.parts.store.list_turns(conversation_id)) if conversation_id else 0
+        return self.parts.store.count_turns(conversation_id) if conversation_id else 0
 
     def read_view(self, state: OpenChat, person: Person, is_busy: bool = False) -> ChatView:
         """The open conversation; it is stored only with its first answer."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from itsdangerous import URLSafeSerializer, URLSafeTimedSerializer
 from starlette.datastructures import Headers
 
+from chatbot.ended_sessions import EndedSessions
 from chatbot.identity import (
     PERSON_COOKIE,
     SESSION_COOKIE,
@@ -150,6 +151,32 @@ def test_another_password_ends_the_sessions_of_the_old_one() -> None:
     cookies = {SESSION_COOKIE: Identity("s" * 64, LOCKED).log_in(PASSWORD, "c")}
     changed = AccessSettings(is_login_required=True, admin_password_hash=CURATOR_HASH)
     assert Identity("s" * 64, changed).role_of(Asked(cookies)) is None
+
+
+def live(folder: Path, password: str = PASSWORD) -> Identity:
+    """One life of an application on a data folder."""
+    secret = load_secret(folder / "cookie.key")
+    hashed = hash_password(password, secret)
+    access = AccessSettings(is_login_required=True, admin_password_hash=hashed)
+    return Identity(secret, access, ended=EndedSessions(folder / "ended.json"))
+
+
+def test_sessions_outlive_a_restart_unless_the_password_changed(tmp_path: Path) -> None:
+    first = live(tmp_path)
+    kept = {SESSION_COOKIE: first.log_in(PASSWORD, "c")}
+    left = {SESSION_COOKIE: first.log_in(PASSWORD, "c")}
+    first.log_out(Asked(left))
+    second = live(tmp_path)
+    assert (second.role_of(Asked(kept)), second.role_of(Asked(left))) == ("admin", None)
+    assert live(tmp_path, "another password").role_of(Asked(kept)) is None
+    (tmp_path / "elsewhere").mkdir()
+    assert live(tmp_path / "elsewhere").role_of(Asked(kept)) is None
+
+
+def test_without_the_list_of_ended_sessions_everybody_logs_in_anew(tmp_path: Path) -> None:
+    kept = {SESSION_COOKIE: live(tmp_path).log_in(PASSWORD, "c")}
+    (tmp_path / "ended.json").write_text("[half")
+    assert live(tmp_path).role_of(Asked(kept)) is None
 
 
 def test_a_token_opens_one_session() -> None:

@@ -35,6 +35,7 @@ def test_turns_count_up_within_their_conversation(store: Store) -> None:
         store.add_turn(records.turn(name))
     assert [turn.position for turn in store.list_turns("c1")] == [1, 2]
     assert [turn.position for turn in store.list_turns("c2")] == [1]
+    assert [store.count_turns(name) for name in ("c1", "c2", "nowhere")] == [2, 1, 0]
 
 
 def test_a_turn_of_an_unknown_conversation_is_refused(store: Store) -> None:
