@@ -35,11 +35,14 @@ class Recommendation:
 
 
 class RecommendationError(ValueError):
-    """The text is not a recommendation. `code` is stable, the message is a sentence."""
+    """The text is not a recommendation. `code` is stable, the message is a sentence, the values
+    are what stands in it, for other languages.
+    """
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, **values: str | int) -> None:
         super().__init__(message)
         self.code = code
+        self.values = values
 
 
 def _text_schema(max_length: int) -> dict[str, Any]:
@@ -91,29 +94,44 @@ def canonical(recommendation: Recommendation) -> str:
 
 def _field(value: Any, name: str, max_length: int) -> str:
     if not isinstance(value, str):
-        raise RecommendationError(
-            "wrong_type", f"{name} must be text, but is {type(value).__name__}."
-        )
+        raise _wrong_type(value, name, "text")
     if not value.strip():
-        raise RecommendationError("empty_field", f"{name} is empty.")
+        raise RecommendationError("empty_field", f"{name} is empty.", field=name)
     if len(value) > max_length:
         raise RecommendationError(
-            "too_long", f"{name} has {len(value)} characters; at most {max_length} fit."
+            "too_long",
+            f"{name} has {len(value)} characters; at most {max_length} fit.",
+            field=name,
+            num=len(value),
+            limit=max_length,
         )
     return value
 
 
+def _wrong_type(value: Any, name: str, wanted: str) -> RecommendationError:
+    found = type(value).__name__
+    article = "an " if wanted == "object" else "a " if wanted == "list" else ""
+    return RecommendationError(
+        "wrong_type",
+        f"{name} must be {article}{wanted}, but is {found}.",
+        field=name,
+        wanted=wanted,
+        found=found,
+    )
+
+
 def _check_keys(value: Any, wanted: tuple[str, ...], name: str) -> None:
     if not isinstance(value, dict):
-        raise RecommendationError(
-            "wrong_type", f"{name} must be an object, but is {type(value).__name__}."
-        )
-    missing = [key for key in wanted if key not in value]
+        raise _wrong_type(value, name, "object")
+    missing = ", ".join(key for key in wanted if key not in value)
     if missing:
-        raise RecommendationError("missing_key", f"{name} lacks {', '.join(missing)}.")
-    extra = [str(key) for key in value if key not in wanted]
+        raise RecommendationError(
+            "missing_key", f"{name} lacks {missing}.", field=name, keys=missing
+        )
+    extra = ", ".join(str(key) for key in value if key not in wanted)
     if extra:
-        raise RecommendationError("extra_key", f"{name} has unknown keys: {', '.join(extra)}.")
+        message = f"{name} has unknown keys: {extra}."
+        raise RecommendationError("extra_key", message, field=name, keys=extra)
 
 
 def from_dict(value: Any) -> Recommendation:
@@ -122,10 +140,13 @@ def from_dict(value: Any) -> Recommendation:
     recommend = _field(value["recommend"], "recommend", MAX_RECOMMEND)
     items = value["challenges"]
     if not isinstance(items, list):
-        raise RecommendationError("wrong_type", "challenges must be a list.")
+        raise _wrong_type(items, "challenges", "list")
     if len(items) != NUM_CHALLENGES:
         raise RecommendationError(
-            "wrong_count", f"{len(items)} challenges came; exactly {NUM_CHALLENGES} are needed."
+            "wrong_count",
+            f"{len(items)} challenges came; exactly {NUM_CHALLENGES} are needed.",
+            num=len(items),
+            needed=NUM_CHALLENGES,
         )
     challenges = []
     for number, item in enumerate(items, 1):

@@ -134,7 +134,7 @@ class NewExample:
 
     messages is the prompt only; completion the canonical JSON; original_text what stood there
     before any repair; conversation_id the split key; rejected the worse answer of a pair; a flag
-    is {"name", "severity", "evidence", "fix"}.
+    is {"name", "severity", "evidence", "fix"} and, for other languages, the evidence's "params".
     """
 
     source: ExampleSource

@@ -27,11 +27,14 @@ _SEPARATOR: Final = (
 
 
 class NotCertain(ValueError):
-    """The text can be read in no way, or in more than one. `name` is that of the flag."""
+    """The text can be read in no way, or in more than one. `name` is that of the flag, the values
+    are its params: "seen" names the sentence, for other languages.
+    """
 
-    def __init__(self, name: str, message: str) -> None:
+    def __init__(self, name: str, message: str, **values: str | int) -> None:
         super().__init__(message)
         self.name = name
+        self.values = values
 
 
 @dataclass(frozen=True)
@@ -66,10 +69,12 @@ def split_challenge(text: str) -> tuple[str, str]:
     separators = list(_SEPARATOR.finditer(text))
     if len(separators) != 1:
         found = "no place" if not separators else f"{len(separators)} places"
-        raise NotCertain("unclear_title", f"{found} where the title could end: {text}")
+        message = f"{found} where the title could end: {text}"
+        raise NotCertain("unclear_title", message, seen="places", num=len(separators), text=text)
     title, description = text[: separators[0].start()], text[separators[0].end() :]
     if not title or not description:
-        raise NotCertain("unclear_title", f"a title or a description is missing: {text}")
+        message = f"a title or a description is missing: {text}"
+        raise NotCertain("unclear_title", message, seen="half", text=text)
     return title, description
 
 
@@ -91,7 +96,8 @@ def _group_items(lines: list[str]) -> tuple[list[str], list[list[str]], str]:
             head.append(line)
     found = [number for number in numbers if number is not None]
     if is_numbered and found != list(range(1, len(found) + 1)):
-        raise NotCertain("unclear_numbering", f"the numbers are {found}")
+        numbering = ", ".join(map(str, found))
+        raise NotCertain("unclear_numbering", f"the numbers are {numbering}", numbers=numbering)
     return head, items, "numbered_lines" if is_numbered else "bulleted_lines"
 
 
@@ -99,13 +105,15 @@ def _read_item(lines: list[str]) -> tuple[str, str]:
     if len(lines) == 1:
         return split_challenge(lines[0])
     if len(lines) > 2:
-        raise NotCertain("unclear_title", f"{len(lines)} lines stand under one number: {lines[0]}")
+        message = f"{len(lines)} lines stand under one number: {lines[0]}"
+        raise NotCertain("unclear_title", message, seen="lines", num=len(lines), text=lines[0])
     title = lines[0].rstrip(" :：")
     bold = _BOLD.match(title)
     if bold and not bold[2]:
         title = bold[1].rstrip(" :：")
     elif _SEPARATOR.search(title):
-        raise NotCertain("unclear_title", f"two places where the title could end: {lines[0]}")
+        message = f"2 places where the title could end: {lines[0]}"
+        raise NotCertain("unclear_title", message, seen="places", num=2, text=lines[0])
     return title, lines[1]
 
 
@@ -115,14 +123,19 @@ def read_lines(text: str) -> AnswerLines:
     lines = [line for line in lines if not _HEADING.match(line)]
     head, items, shape = _group_items(lines)
     if not items:
-        raise NotCertain("not_an_answer", "there is neither JSON nor a numbered or bulleted list")
-    if len(items) != NUM_CHALLENGES:
-        raise NotCertain("wrong_count", f"{len(items)} challenges, but {NUM_CHALLENGES} are needed")
+        message = "there is neither JSON nor a numbered or bulleted list"
+        raise NotCertain("not_an_answer", message, seen="no_list")
+    if (num := len(items)) != NUM_CHALLENGES:
+        message = f"{num} challenges, but {NUM_CHALLENGES} are needed"
+        raise NotCertain("wrong_count", message, num=num, needed=NUM_CHALLENGES)
     if not head:
-        raise NotCertain("missing_recommend", "no sentence stands before the challenges")
-    if len(head) > 1:
-        raise NotCertain("unclear_recommend", f"{len(head)} lines stand before the challenges")
+        message = "no sentence stands before the challenges"
+        raise NotCertain("missing_recommend", message, seen="none")
+    if (num := len(head)) > 1:
+        message = f"{num} lines stand before the challenges"
+        raise NotCertain("unclear_recommend", message, seen="lines", num=num)
     if len({len(item) for item in items}) > 1:
-        raise NotCertain("unclear_title", "the challenges differ in their number of lines")
+        message = "the challenges differ in their number of lines"
+        raise NotCertain("unclear_title", message, seen="uneven")
     challenges = tuple(_read_item(item) for item in items)
     return AnswerLines(_LABEL.sub("", head[0]), challenges, shape)

@@ -19,7 +19,7 @@ from finetune import hygiene, text_checks
 from finetune.category_fit import catalog_judge
 from finetune.chat_template import TokenizerError, find_tokenizer
 from finetune.field_cleaning import make_flag
-from finetune.flags import Flag, Severity, quote
+from finetune.flags import Flag, Severity, quote, shorten
 from finetune.repair import repair
 
 AnswerFormat = Literal["recommendation", "text"]
@@ -61,7 +61,7 @@ Check = Callable[[_Row], Iterator[Flag]]
 def _flag(
     name: str, severity: Severity, evidence: str, fix: str, **params: str | int
 ) -> Iterator[Flag]:
-    yield Flag(name, severity, quote(evidence, 120), fix, params)
+    yield Flag(name, severity, quote(evidence, 120), fix, shorten(params, 120))
 
 
 def _check_leading_number(row: _Row) -> Iterator[Flag]:
@@ -123,13 +123,15 @@ def _check_length(row: _Row) -> Iterator[Flag]:
         if not 1 <= size <= MAX_ANSWER:
             fix = "Shorten the answer, or exclude the row." if size else "Write an answer."
             severity: Severity = "warning" if size else "error"
-            yield from _flag("odd_length", severity, f"{size} characters", fix)
+            seen = f"{size} characters"
+            yield from _flag("odd_length", severity, seen, fix, seen="whole", num=size)
         return
     titles = tuple(challenge.title for challenge in row.answer.challenges)
     bodies = tuple(challenge.description for challenge in row.answer.challenges)
     if found := text_checks.find_odd_length(row.answer.recommend, titles, bodies):
         fix = "Bring the field to the length of one title or one sentence."
-        yield from _flag("odd_length", "warning", found, fix)
+        num, _, start = found.partition(": ")
+        yield from _flag("odd_length", "warning", found, fix, num=int(num), text=start)
 
 
 def _check_loop(row: _Row) -> Iterator[Flag]:
@@ -139,8 +141,7 @@ def _check_loop(row: _Row) -> Iterator[Flag]:
 
 def _check_hygiene(row: _Row) -> Iterator[Flag]:
     text = "\n".join(row.texts)
-    if found := hygiene.find_invisible(text.replace("\n", "")):
-        yield from _flag("invisible_characters", "error", found, "Remove them; they hide text.")
+    yield from _flag_invisible(text, "answer", "Remove them; they hide text.")
     if found := hygiene.find_broken_hangul(text):
         yield from _flag("broken_hangul", "warning", found, "Write the word again, or exclude it.")
     if found := hygiene.find_template_text(text):
@@ -149,6 +150,14 @@ def _check_hygiene(row: _Row) -> Iterator[Flag]:
     if found := hygiene.find_link(text):
         fix = "Remove the address unless you know it: poisoned rows carry links."
         yield from _flag("link", "warning", found, fix)
+
+
+def _flag_invisible(text: str, where: str, fix: str) -> Iterator[Flag]:
+    if found := hygiene.find_invisible(text.replace("\n", "")):
+        code, at = found
+        seen = f"{code} at character {at} of the {where}"
+        params: dict[str, str | int] = {"code": code, "at": at, "where": where}
+        yield from _flag("invisible_characters", "error", seen, fix, **params)
 
 
 def _check_people(row: _Row) -> Iterator[Flag]:
@@ -160,10 +169,10 @@ def _check_people(row: _Row) -> Iterator[Flag]:
         if abuse := hygiene.find_abuse(text):
             severity: Severity = "error" if where == "answer" else "warning"
             fix = "Exclude the row, unless the answer shows how to turn such a message around."
-            yield from _flag("abusive_text", severity, f"{abuse} in the {where}", fix)
-    if found_hidden := hygiene.find_invisible(row.user_text.replace("\n", "")):
-        fix = "Exclude the row: hidden characters in a prompt are how rows are poisoned."
-        yield from _flag("invisible_characters", "error", f"{found_hidden} in the prompt", fix)
+            seen = f"{abuse} in the {where}"
+            yield from _flag("abusive_text", severity, seen, fix, text=abuse, where=where)
+    fix = "Exclude the row: hidden characters in a prompt are how rows are poisoned."
+    yield from _flag_invisible(row.user_text, "prompt", fix)
 
 
 def _check_category(row: _Row) -> Iterator[Flag]:
@@ -183,7 +192,7 @@ def _check_category(row: _Row) -> Iterator[Flag]:
 
 def _refused(why: str) -> Iterator[Flag]:
     fix = "Exclude the row, or bring its messages into the order user, assistant, user, …"
-    yield from _flag("template_refused", "error", why, fix)
+    yield from _flag("template_refused", "error", why, fix, text=why)
 
 
 def _check_tokens(row: _Row) -> Iterator[Flag]:
@@ -245,11 +254,13 @@ def _read_answer(completion: str) -> tuple[Recommendation | None, tuple[Flag, ..
     except RecommendationError:
         repaired = repair(completion)
         if repaired.recommendation:
-            evidence = ", ".join(repaired.repairs)
-            return None, (make_flag("needs_repair", evidence),)
+            names = " ".join(repaired.repairs)
+            seen = ", ".join(repaired.repairs)
+            return None, (make_flag("needs_repair", seen, params={"repairs": names}),)
         return None, repaired.flags
     if canonical(answer) != completion:
-        return answer, (make_flag("needs_repair", "not the canonical JSON text"),)
+        seen = "not the canonical JSON text"
+        return answer, (make_flag("needs_repair", seen, params={"repairs": "spacing"}),)
     return answer, ()
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from chatbot.recommendation import NUM_CHALLENGES, Challenge, Recommendation
 from finetune.answer_lines import split_bullet, split_number
-from finetune.flags import Flag, Severity, quote
+from finetune.flags import Flag, Severity, quote, shorten
 
 INVISIBLE: Final = "\ufeff\u200b\u2060"
 # A run of blanks is entered at its beginning only: from each of them costs squares.
@@ -36,9 +36,17 @@ FIXES: Final = {
 _DEFAULT_FIX: Final = "Correct the answer by hand, or exclude the row."
 
 
-def make_flag(name: str, evidence: str, severity: Severity = "error") -> Flag:
-    """A flag about the form of an answer, with its usual fix."""
-    return Flag(name, severity, quote(evidence, 120), FIXES.get(name, _DEFAULT_FIX))
+def make_flag(
+    name: str,
+    evidence: str,
+    severity: Severity = "error",
+    params: Mapping[str, str | int] = {},
+) -> Flag:
+    """A flag about the form of an answer, with its usual fix. params: what stands in the evidence,
+    unless that is nothing but a piece of the text.
+    """
+    fix = FIXES.get(name, _DEFAULT_FIX)
+    return Flag(name, severity, quote(evidence, 120), fix, shorten(params, 120))
 
 
 def looks_stuffed(recommend: str) -> bool:

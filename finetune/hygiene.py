@@ -107,12 +107,12 @@ def normalize(text: str) -> str:
     return unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
 
 
-def find_invisible(text: str) -> str | None:
-    """Characters that nobody sees, as their code points."""
+def find_invisible(text: str) -> tuple[str, int] | None:
+    """A character that nobody sees: its code point, and its place in the text, from 1."""
     if not _MAY_BE_INVISIBLE.search(text):
         return None
     match = _INVISIBLE.search(text) or _CONTROL.search(text)
-    return f"U+{ord(match[0]):04X} at character {match.start() + 1}" if match else None
+    return (f"U+{ord(match[0]):04X}", match.start() + 1) if match else None
 
 
 def remove_invisible(text: str) -> str:

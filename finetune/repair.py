@@ -64,17 +64,18 @@ def repair(text: str) -> Repaired:
     except (ValueError, RecursionError):
         pass
     if len(text) > MAX_LENGTH:
-        return _refuse("too_long", f"{len(text)} characters; at most {MAX_LENGTH} are read")
+        message = f"{len(text)} characters; at most {MAX_LENGTH} are read"
+        return _refuse("too_long", message, field="answer", num=len(text), limit=MAX_LENGTH)
     try:
         return _choose(_read_text(text, MAX_DEPTH), text)
     except NotCertain as doubt:
-        return _refuse(doubt.name, str(doubt))
+        return _refuse(doubt.name, str(doubt), **doubt.values)
     except RecursionError:
-        return _refuse("ambiguous", "the brackets are nested too deeply")
+        return _refuse("ambiguous", "the brackets are nested too deeply", seen="nested")
 
 
-def _refuse(name: str, evidence: str) -> Repaired:
-    return Repaired(None, (), (make_flag(name, evidence),))
+def _refuse(name: str, evidence: str, **values: str | int) -> Repaired:
+    return Repaired(None, (), (make_flag(name, evidence, params=values),))
 
 
 def _choose(drafts: list[_Draft], text: str) -> Repaired:
@@ -82,7 +83,8 @@ def _choose(drafts: list[_Draft], text: str) -> Repaired:
     results = [_finish(draft, text) for draft in drafts]
     good = {canonical(r.recommendation): r for r in reversed(results) if r.recommendation}
     if len(good) > 1:
-        return _refuse("ambiguous", f"{len(good)} readings of: {text}")
+        message = f"{len(good)} readings of: {text}"
+        return _refuse("ambiguous", message, seen="readings", num=len(good), text=text)
     return next(iter(good.values())) if good else results[0]
 
 
@@ -92,7 +94,7 @@ def _choose(drafts: list[_Draft], text: str) -> Repaired:
 def _read_text(text: str, depth: int) -> list[_Draft]:
     """All drafts a text can be read as, at least one; raises NotCertain."""
     if depth == 0:
-        raise NotCertain("ambiguous", f"nested more than {MAX_DEPTH} times")
+        raise NotCertain("ambiguous", f"nested more than {MAX_DEPTH} times", seen="nested")
     stripped = text.strip().strip(INVISIBLE).strip()
     for read in (_read_json, _read_fence, _read_escaped, _read_lenient, _read_embedded):
         drafts = read(stripped, depth)
@@ -100,7 +102,8 @@ def _read_text(text: str, depth: int) -> list[_Draft]:
             return drafts
     if stripped.startswith(("{", "[")):
         name = "truncated" if not stripped.endswith(("}", "]")) else "not_an_answer"
-        raise NotCertain(name, f"broken JSON: {quote(stripped)}")
+        message = f"broken JSON: {quote(stripped)}"
+        raise NotCertain(name, message, seen="broken_json", text=stripped)
     return [_read_line_answer(stripped)]
 
 
@@ -129,7 +132,8 @@ def _read_fence(text: str, depth: int) -> list[_Draft]:
     if not fences:
         return []
     if len(fences) > 1:
-        raise NotCertain("ambiguous", f"{len(fences)} code blocks")
+        message = f"{len(fences)} code blocks"
+        raise NotCertain("ambiguous", message, seen="code_blocks", num=len(fences))
     outside = (text[: fences[0].start()] + text[fences[0].end() :]).strip()
     names = ["code_fence", "surrounding_text"] if outside else ["code_fence"]
     return _add(_read_text(fences[0][1], depth - 1), *names)
@@ -153,7 +157,7 @@ def _read_lenient(text: str, depth: int) -> list[_Draft]:
     try:
         readings = read_all(text)
     except TooTangled as error:
-        raise NotCertain("ambiguous", str(error)) from error
+        raise NotCertain("ambiguous", str(error), seen="tangled") from error
     drafts = []
     for reading in readings:
         drafts += _add(_read_value(reading.value, depth), *reading.repairs)
@@ -172,7 +176,8 @@ def _read_embedded(text: str, depth: int) -> list[_Draft]:
     if all("recommend" in draft.value for draft in drafts):
         return _add(drafts, "surrounding_text")
     if not before or "\n" in before or after:
-        raise NotCertain("unclear_recommend", f"the sentence is not clear in: {quote(text)}")
+        message = f"the sentence is not clear in: {quote(text)}"
+        raise NotCertain("unclear_recommend", message, seen="around", text=text)
     return [
         _Draft({"recommend": before, **draft.value}, draft.repairs | {"sentence_outside"})
         for draft in drafts
@@ -192,13 +197,15 @@ def _needs_reading(value: dict[str, Any]) -> bool:
 def _read_value(value: Any, depth: int) -> list[_Draft]:
     """All drafts of a parsed value; raises NotCertain."""
     if depth == 0:
-        raise NotCertain("ambiguous", f"nested more than {MAX_DEPTH} times")
+        raise NotCertain("ambiguous", f"nested more than {MAX_DEPTH} times", seen="nested")
     if isinstance(value, str):
         return _add(_read_text(value, depth - 1), "json_in_string")
     if isinstance(value, list) and len(value) == 1:
         return _add(_read_value(value[0], depth - 1), "wrapper")
     if not isinstance(value, dict):
-        raise NotCertain("not_an_answer", f"a JSON {type(value).__name__}, not an object")
+        found = type(value).__name__
+        message = f"a JSON {found}, not an object"
+        raise NotCertain("not_an_answer", message, seen="json_value", found=found)
     if len(value) == 1 and set(value) <= WRAPPER_KEYS:
         return _add(_read_value(next(iter(value.values())), depth - 1), "wrapper")
     if set(value) == {"status", "message", "data"}:  # the body of the API's close event
@@ -207,7 +214,9 @@ def _read_value(value: Any, depth: int) -> list[_Draft]:
         return _read_parts(value, depth)
     if set(value) == {"challenges"}:
         return [_Draft(value, frozenset())]
-    raise NotCertain("not_an_answer", f"an object with {', '.join(map(str, value)) or 'no keys'}")
+    keys = ", ".join(map(str, value))
+    message = f"an object with {keys or 'no keys'}"
+    raise NotCertain("not_an_answer", message, seen="object", keys=keys or "–")
 
 
 def _read_parts(value: dict[str, Any], depth: int) -> list[_Draft]:
@@ -233,10 +242,13 @@ def _unstuff(recommend: Any, outside: list[Any], depth: int) -> list[_Draft]:
     except NotCertain as doubt:
         if outside:  # leave the valid fields as they are; _finish flags the stuffing
             return [_Draft({"recommend": recommend, "challenges": outside}, frozenset())]
-        raise NotCertain("field_stuffing", f"{doubt} in recommend: {recommend}") from doubt
+        message = f"{doubt} in recommend: {recommend}"
+        seen = {"seen": "inside", "text": str(recommend)}
+        raise NotCertain("field_stuffing", message, **seen) from doubt
     for draft in inner:
         if outside and draft.value.get("challenges") != outside:
-            raise NotCertain("field_stuffing", f"recommend holds other challenges: {recommend}")
+            message = f"recommend holds other challenges: {recommend}"
+            raise NotCertain("field_stuffing", message, seen="others", text=str(recommend))
     return _add(inner, "field_stuffing")
 
 
@@ -247,12 +259,13 @@ def _read_challenges(value: Any) -> tuple[list[Any], frozenset[str]]:
         try:
             value = json.loads(value, strict=False)
         except ValueError as error:
-            raise NotCertain("not_an_answer", f"challenges is text: {quote(value)}") from error
+            message = f"challenges is text: {quote(value)}"
+            raise NotCertain("not_an_answer", message, seen="text", text=value) from error
         repairs.add("json_in_string")
     if not value or isinstance(value, str):
         return [], frozenset(repairs)
     if not isinstance(value, list):
-        raise NotCertain("not_an_answer", "challenges is not a list")
+        raise NotCertain("not_an_answer", "challenges is not a list", seen="no_items")
     items = [_read_challenge(item, repairs) for item in value]
     return items, frozenset(repairs)
 
@@ -264,7 +277,8 @@ def _read_challenge(item: Any, repairs: set[str]) -> Any:
             try:
                 return _read_challenge(json.loads(item, strict=False), repairs)
             except ValueError as error:
-                raise NotCertain("not_an_answer", f"a challenge is text: {item}") from error
+                message = f"a challenge is text: {item}"
+                raise NotCertain("not_an_answer", message, seen="text", text=item) from error
         title, description = split_challenge(item.strip())
         return {"title": title, "description": description}
     if isinstance(item, dict) and set(item) - {"title", "description"} & _DROPPED_KEYS:
@@ -280,14 +294,14 @@ def _finish(draft: _Draft, text: str) -> Repaired:
     try:
         checked = from_dict(draft.value)
     except RecommendationError as error:
-        return _refuse(error.code, str(error))
+        return _refuse(error.code, str(error), **error.values)
     cleaner = Cleaner(draft.repairs)
     answer = cleaner.clean_answer(checked)
     if answer != checked:
         try:
             from_dict(to_dict(answer))
         except RecommendationError as error:  # cleaning has emptied a field
-            return _refuse(error.code, str(error))
+            return _refuse(error.code, str(error), **error.values)
     if not cleaner.repairs and canonical(answer) != text:
         cleaner.repairs.add("spacing")
     return Repaired(answer, tuple(sorted(cleaner.repairs)), tuple(cleaner.flags))

@@ -34,9 +34,17 @@ def flag_label(name: str, lang: str) -> str:
 
 def _shown_value(name: str, value: str | int, lang: str) -> str:
     """A value of a flag in the reader's language: codes become labels."""
-    text = str(value)
+    texts, text = TEXTS[lang], str(value)
     if name in ("kind", "where"):
-        return TEXTS[lang].get(f"{name}_{text}", text)
+        return texts.get(f"{name}_{text}", text)
+    if name in ("found", "wanted"):
+        return texts.get(f"type_{text}", text)
+    if name == "field":
+        return _part_label(text, lang)
+    if name == "keys":
+        return ", ".join(_part_label(key, lang) for key in text.split(", "))
+    if name == "repairs":
+        return ", ".join(texts.get(f"repair_{repair}", repair) for repair in text.split())
     if name in ("category", "rare_category") and text in _CATEGORIES:
         return option_label("category", text, lang)
     if name == "categories":
@@ -45,11 +53,22 @@ def _shown_value(name: str, value: str | int, lang: str) -> str:
     return f"{value:,}" if isinstance(value, int) and name != "other" else text
 
 
+def _part_label(part: str, lang: str) -> str:
+    """A part of an answer, perhaps with its number: "title 2"."""
+    name, _, number = part.removeprefix("the ").partition(" ")
+    return f"{TEXTS[lang].get(f'part_{name}', name)} {number}".strip()
+
+
 def describe_evidence(flag: Mapping[str, Any], lang: str) -> str:
-    """What was seen, as HTML: in the reader's language where the flag carries its figures."""
-    params, key = flag.get("params"), f"seen_{flag['name']}"
-    template = TEXTS[lang].get(f"{key}_{flag['severity']}", TEXTS[lang].get(key))
-    if not params or not template:
+    """What was seen, as HTML: in the reader's language where the flag carries its figures, else
+    the piece of the text that shows it.
+    """
+    params, texts, key = flag.get("params"), TEXTS[lang], f"seen_{flag['name']}"
+    if not params:
+        return f"<q>{escape(str(flag['evidence']))}</q>"
+    names = (f"{key}_{params.get('seen')}", f"{key}_{flag['severity']}", key)
+    template = next((texts[name] for name in names if name in texts), None)
+    if template is None:
         return f"<q>{escape(str(flag['evidence']))}</q>"
     shown = {name: _shown_value(name, value, lang) for name, value in params.items()}
     return f"<b>{escape(template.format(**shown))}</b>"
