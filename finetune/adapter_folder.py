@@ -29,12 +29,13 @@ class RegistryError(RuntimeError):
     """A version cannot be published, read or promoted. `code` is stable: no_adapter_files,
     no_manifest, broken_manifest, missing_file, extra_file, changed_file, unknown_version,
     wrong_base, not_passed, reason_needed, retired, already_production, nothing_to_roll_back,
-    no_canary, canary_running, in_use.
+    no_canary, canary_running, in_use. values: what stands in the message, for other languages.
     """
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, **values: str) -> None:
         super().__init__(message)
         self.code = code
+        self.values = values
 
 
 def adapters_dir(data_dir: Path) -> Path:

@@ -63,15 +63,19 @@ class Reconciled:
 
     production: str | None
     notes: tuple[str, ...]
-    waiting: Mapping[str, str] = field(default_factory=dict)
+    waiting: Mapping[str, Unserved] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Unserved:
-    """Why a version does not answer, and whether it never will."""
+    """Why a version does not answer, and whether it never will. code and values are those of the
+    error, for other languages.
+    """
 
     message: str
     is_for_good: bool
+    code: str
+    values: Mapping[str, str] = field(default_factory=dict)
 
 
 def load_version(store: Store, serving: Serving, version: str) -> None:
@@ -84,6 +88,9 @@ def load_version(store: Store, serving: Serving, version: str) -> None:
             "wrong_base",
             f"{version} was trained on {adapter.base_model}, but {serving.base_model} is serving. "
             "Start the application with that base model, or retrain.",
+            version=version,
+            trained=adapter.base_model,
+            serving=serving.base_model,
         )
     folder = locate_version(store, version)
     manifest = verify_adapter(folder)
@@ -174,11 +181,11 @@ def find_unserved(store: Store, serving: Serving, version: str) -> Unserved | No
     try:
         load_version(store, serving, version)
     except RegistryError as error:
-        return Unserved(str(error), error.code in _LOST_FOR_GOOD)
+        return Unserved(str(error), error.code in _LOST_FOR_GOOD, error.code, error.values)
     except Exception as error:
         if not is_adapter_fault(error):
             raise
-        return Unserved(str(error), True)
+        return Unserved(str(error), True, str(getattr(error, "code", "")))
     return None
 
 
@@ -197,7 +204,7 @@ def reconcile(
     ]
     if is_start:
         notes += _forget_candidates(serving)
-    waiting: dict[str, str] = {}
+    waiting: dict[str, Unserved] = {}
     notes += _load_production(store, serving, waiting)
     notes += _load_canary(store, serving, waiting)
     notes += _load_way_back(store, serving)
@@ -205,14 +212,14 @@ def reconcile(
     return Reconciled(None if version in waiting else version, tuple(notes), waiting)
 
 
-def _load_production(store: Store, serving: Serving, waiting: dict[str, str]) -> Sequence[str]:
+def _load_production(store: Store, serving: Serving, waiting: dict[str, Unserved]) -> Sequence[str]:
     notes = []
     while (version := production_version(store)) is not None:
         unserved = find_unserved(store, serving, version)
         if unserved is None:
             break
         if not unserved.is_for_good:
-            waiting[version] = unserved.message
+            waiting[version] = unserved
             notes.append(
                 f"{version} cannot answer now, so the base model does; it answers again as soon "
                 f"as it can: {unserved.message}"
@@ -231,13 +238,13 @@ def _forget_candidates(serving: Serving) -> Sequence[str]:
     return [f"{name} was left in the engine by a retrain that ended early." for name in left]
 
 
-def _load_canary(store: Store, serving: Serving, waiting: dict[str, str]) -> Sequence[str]:
+def _load_canary(store: Store, serving: Serving, waiting: dict[str, Unserved]) -> Sequence[str]:
     version = store.get_alias(CANARY)
     unserved = None if version is None else find_unserved(store, serving, version)
     if version is None or unserved is None:
         return ()
     if not unserved.is_for_good:
-        waiting[version] = unserved.message
+        waiting[version] = unserved
         return (f"The trial of {version} rests: {unserved.message}",)
     store.set_alias(CANARY, None, actor="reconcile", reason=unserved.message)
     return (f"The trial of {version} has ended: {unserved.message}",)

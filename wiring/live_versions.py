@@ -23,7 +23,14 @@ from finetune.canary import (
 from finetune.evaluate import Serving
 from finetune.model_export import export_version
 from finetune.registry import get_version, locate_version, production_version, retire
-from finetune.swap import Promotion, Reconciled, promote_live, reconcile, roll_back_live
+from finetune.swap import (
+    Promotion,
+    Reconciled,
+    Unserved,
+    promote_live,
+    reconcile,
+    roll_back_live,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +42,7 @@ class Live:
     production: AdapterRef | None = None
     trial: Trial | None = None
     on_trial: AdapterRef | None = None
-    waiting: str = ""  # why production cannot be served now
+    waiting: Unserved | None = None  # why production cannot be served now
 
 
 BASE_ONLY: Final = Live()
@@ -75,8 +82,8 @@ class LiveVersions:
     def _ref(self, version: str) -> AdapterRef:
         return AdapterRef(version, locate_version(self._store, version).resolve())
 
-    def waiting(self) -> str:
-        """Why what should answer cannot be served now and the base does; empty when it can. Asked
+    def waiting(self) -> Unserved | None:
+        """Why what should answer cannot be served now and the base does; None when it can. Asked
         at every turn, so it reads memory only.
         """
         return self._live.waiting
@@ -89,7 +96,7 @@ class LiveVersions:
     def _follow_alias(self) -> None:
         version, trial = production_version(self._store), find_trial(self._store)
         waiting = self._found.waiting
-        why = waiting.get(version or "", "")
+        why = waiting.get(version or "")
         if why:
             version, trial = None, None  # a trial against what does not answer compares nothing
         if trial is not None and trial.version in waiting:

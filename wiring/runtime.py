@@ -93,7 +93,7 @@ class Runtime:
                 "starting", "Loading the current adapter.", status.base_model, status.log_path
             )
         if status.state == "ready" and (why := self.learning.waiting()):
-            detail = f"The base model answers meanwhile: {why}"
+            detail = f"The base model answers meanwhile: {why.message}"
             return EngineStatus("degraded", detail, status.base_model, status.log_path)
         return status
 

@@ -165,7 +165,7 @@ class AdaptersTab:
     ) -> tuple[Any, ...]:
         store, learning = self.parts.store, self.parts.learning
         previous, can_roll_back = self._way_back()
-        waiting = learning.waiting() if learning.production() else ""
+        waiting = learning.waiting() if learning.production() else None
         moves = store.list_alias_events(limit=_NUM_EVENTS)
         view = AdaptersView(
             lang=person.lang,

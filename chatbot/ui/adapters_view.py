@@ -10,12 +10,13 @@ from html import escape
 
 from chatbot.ui.compare_view import Comparison, render_comparison
 from chatbot.ui.event_view import render_events
-from chatbot.ui.i18n import t
+from chatbot.ui.i18n import TEXTS, t, translate_error
 from chatbot.ui.icons import icon
 from chatbot.ui.trial_view import render_trial
 from chatbot.ui.version_card import VersionCard, render_card
 from feedback_store.records import AliasEvent
 from finetune.canary import CanaryStatus
+from finetune.swap import Unserved
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class AdaptersView:
     cards: Sequence[VersionCard] = ()
     events: Sequence[AliasEvent] = ()
     production: str | None = None  # what should answer; None is the base
-    waiting: str = ""  # why production cannot be served now, so that the base answers
+    waiting: Unserved | None = None  # why production cannot be served now, so the base answers
     previous: str | None = None  # where a roll-back leads
     can_roll_back: bool = False
     base_model: str = ""
@@ -69,8 +70,8 @@ def _render_notice(text: str, kind: str, sign: str) -> str:
 
 
 def _render_waiting(view: AdaptersView) -> str:
-    """Why the version that should answer does not, in the words of the server."""
-    if not view.waiting:
+    """Why the version that should answer does not."""
+    if view.waiting is None:
         return ""
     lang = view.lang
     sentence = t(lang, "production_waits", version=escape(view.production or ""))
@@ -78,9 +79,18 @@ def _render_waiting(view: AdaptersView) -> str:
         sentence = f"{sentence} {t(lang, 'trial_rests')}"
     return (
         f'<div class="eco-notice eco-notice-warn" id="adapters-waiting" role="status">'
-        f'{icon("warn")}<div><p>{sentence}</p><p class="eco-small" lang="en">'
-        f"{escape(view.waiting)}</p></div></div>"
+        f'{icon("warn")}<div><p>{sentence}</p><p class="eco-small" '
+        f'title="{escape(view.waiting.message)}">{escape(_why_waiting(view.waiting, lang))}</p>'
+        "</div></div>"
     )
+
+
+def _why_waiting(unserved: Unserved, lang: str) -> str:
+    """The cause in the reader's language, with its names where it has any."""
+    template = TEXTS[lang].get(f"waits_{unserved.code}")
+    if template is None or not unserved.values:
+        return translate_error(lang, unserved.code, unserved.message)
+    return template.format(**unserved.values)
 
 
 def _render_empty(lang: str) -> str:

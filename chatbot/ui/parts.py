@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from finetune.preferences import Offer
     from finetune.progress import LoopProgress
     from finetune.recipe import RunKind
+    from finetune.swap import Unserved
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,8 @@ class Learning(Protocol):
         """The version that should answer; None is the base model."""
         ...
 
-    def waiting(self) -> str:
-        """Why that version cannot be served now and the base answers meanwhile; empty when it can.
+    def waiting(self) -> Unserved | None:
+        """Why that version cannot be served now and the base answers meanwhile; None when it can.
         Not for the public: the sentence may name a path of the server.
         """
         ...

@@ -171,7 +171,7 @@ def test_starting_once_with_another_base_model_demotes_nothing(store: Store) -> 
     before = store.list_alias_events(PRODUCTION)
     found = reconcile(store, store.data_dir, FakeServing(base_model="kanana"), is_start=True)
     assert found.production is None
-    assert "kanana is serving" in found.waiting["v0003"]
+    assert "kanana is serving" in found.waiting["v0003"].message
     assert "the base model does" in found.notes[0]
     assert store.list_alias_events(PRODUCTION) == before
     back = FakeServing()

@@ -70,11 +70,14 @@ def test_with_another_base_model_the_base_answers_until_the_old_one_is_back(
     other = LiveVersions(store, store.data_dir, FakeServing(base_model="kanana"), CanarySettings())
     other.reconcile(is_start=True)
     assert set(answered_by(other).values()) == {""}
-    assert "kanana is serving" in other.waiting()
+    waiting = other.waiting()
+    assert waiting is not None
+    assert "kanana is serving" in waiting.message
+    assert (waiting.code, waiting.values["serving"]) == ("wrong_base", "kanana")
     assert other.production() == "v0001"
     again = make_versions(store)
     again.reconcile(is_start=True)
-    assert (answered_by(again), again.waiting()) == (before, "")
+    assert (answered_by(again), again.waiting()) == (before, None)
 
 
 def test_the_end_of_a_trial_brings_everyone_back_to_production(versions: LiveVersions) -> None:

@@ -20,6 +20,7 @@ from finetune.progress import LoopProgress, Stage
 from finetune.recipe import RunKind
 from finetune.run_progress import RunEvent, RunProgress, SampleAnswer
 from finetune.set_checks import refresh_new_feedback
+from finetune.swap import Unserved
 from tests.chatbot.ui.records import ANSWER
 
 STAGES: tuple[Stage, ...] = ("dataset", "train", "load", "evaluate", "gate", "publish", "promote")
@@ -207,8 +208,11 @@ class ScriptedLearning:
     def production(self) -> str | None:
         return self.store.get_alias("production")
 
-    def waiting(self) -> str:
-        return self.why_waiting
+    def waiting(self) -> Unserved | None:
+        if not self.why_waiting:
+            return None
+        values = {"version": self.production() or "", "trained": "kanana", "serving": "starter"}
+        return Unserved(self.why_waiting, False, "wrong_base", values)
 
     def promote(
         self, version: str | None, *, actor: str, reason: str, override: bool = False

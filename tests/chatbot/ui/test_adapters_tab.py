@@ -26,7 +26,8 @@ def test_the_tab_says_that_the_base_answers_while_production_waits(tmp_path: Pat
         parts = Parts(chat, store, engine.status, learning, lambda _request: ("p_1", "admin"))
         tab = AdaptersTab(parts, Header(parts, is_studio=True))
         html, status = tab.on_look(gr.Request(Request(SCOPE)))
-    assert "v0001 was trained on kanana." in html
+    assert "v0001 버전을 학습한 기본 모델(kanana)이 지금 켜진 것(starter)과 달라요" in html
+    assert ">v0001 was trained on kanana." not in html
     assert 'id="adapter-current" data-version=""' in html
     assert html.count("eco-version-live") == 1
     assert "v0001" not in status

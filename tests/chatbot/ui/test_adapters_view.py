@@ -9,6 +9,7 @@ from chatbot.ui.version_card import VersionCard
 from feedback_store.records import Adapter, AliasEvent
 from finetune.canary import CanaryStatus, Trial
 from finetune.sequential import Thumbs
+from finetune.swap import Unserved
 from finetune.version_diff import VersionDiff
 from tests.chatbot.ui.records import EVIL
 
@@ -67,11 +68,12 @@ def test_the_version_that_answers_is_marked_and_has_no_promote_button() -> None:
 @pytest.mark.parametrize("lang", ["ko", "en"])
 def test_while_production_waits_the_base_is_what_answers_and_it_is_said_why(lang: str) -> None:
     cards = (make_card("v0002", is_production=True, is_waiting=True), make_card("v0001"))
-    html = render_adapters(
-        make_view(*cards, lang=lang, production="v0002", waiting=f"v0002 was trained on {EVIL}.")
-    )
+    values = {"version": "v0002", "trained": EVIL, "serving": "starter"}
+    waiting = Unserved("The English sentence.", False, "wrong_base", values)
+    html = render_adapters(make_view(*cards, lang=lang, production="v0002", waiting=waiting))
     notice = html.split('id="adapters-waiting"')[1].split("</div>")[0]
-    assert "v0002 was trained on &lt;img" in notice
+    assert "&lt;img" in notice
+    assert ">The English sentence." not in notice
     assert "<img" not in html
     assert 'id="adapter-current" data-version=""' in html
     line = html.split('id="adapters-line"')[1].split("</ol>")[0]
@@ -87,7 +89,8 @@ def test_while_production_waits_the_base_is_what_answers_and_it_is_said_why(lang
 def test_a_trial_rests_while_production_waits() -> None:
     trial = Trial("v0002", 0.2, "v0001", "2026-11-21T05:14:56.123Z", "admin")
     status = CanaryStatus(trial, "undecided", "", Thumbs(4, 10, 7, 25), 0.5, 4.0)
-    for waiting, rests in (("The folder is gone.", True), ("", False)):
+    gone = Unserved("The folder is gone.", False, "missing_file")
+    for waiting, rests in ((gone, True), (None, False)):
         view = make_view(lang="en", production="v0001", waiting=waiting, trial=status)
         assert ("The trial rests meanwhile." in render_adapters(view)) is rests
 
