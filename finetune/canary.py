@@ -82,6 +82,7 @@ class CanaryStatus:
     thumbs: Thumbs | None = None
     evidence_worse: float = 1.0
     evidence_better: float = 1.0
+    min_blocks: int = 0  # fewer thumbs decide nothing
 
 
 NO_TRIAL: Final = CanaryStatus(None, "none", "No version is on trial.")
@@ -197,7 +198,7 @@ def read_canary(store: Store, settings: CanarySettings) -> CanaryStatus:
         decision, told = "better", f"People like it more ({told}; e = {better:.0f})."
     else:
         told = f"Not decided yet ({told})."
-    return CanaryStatus(trial, decision, told, thumbs, worse, better)
+    return CanaryStatus(trial, decision, told, thumbs, worse, better, settings.min_blocks)
 
 
 def _why_pointless(store: Store) -> str | None:

@@ -10,6 +10,7 @@ import gradio as gr
 from chatbot.ui.adapters_view import AdaptersView, render_adapters, version_name
 from chatbot.ui.blocks import SHORT, event_data, html_part, tell
 from chatbot.ui.compare_view import Comparison
+from chatbot.ui.event_view import Reader
 from chatbot.ui.header import Header
 from chatbot.ui.i18n import t, translate_error
 from chatbot.ui.parts import Parts
@@ -180,6 +181,7 @@ class AdaptersTab:
             notice=notice,
             trial=learning.canary(),
             comparison=comparison,
+            reader=Reader(person.person_id, store.list_actor_names()),
         )
         status, _ = self.header.on_tick(request)
         return render_adapters(view), status

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from html import escape
 
 from chatbot.ui.compare_view import Comparison, render_comparison
-from chatbot.ui.event_view import render_events
+from chatbot.ui.event_view import NOBODY, Reader, render_events
 from chatbot.ui.i18n import TEXTS, t, translate_error
 from chatbot.ui.icons import icon
 from chatbot.ui.trial_view import render_trial
@@ -35,6 +35,7 @@ class AdaptersView:
     notice: str = ""  # what was done, where people need more than a moment to read it
     trial: CanaryStatus | None = None
     comparison: Comparison | None = None
+    reader: Reader = NOBODY
 
     @property
     def answering(self) -> str | None:
@@ -52,14 +53,14 @@ def render_adapters(view: AdaptersView) -> str:
     notice = _render_notice(view.message, "eco-notice-warn", "warn") + _render_notice(
         view.notice, "eco-notice-info", "check"
     )
-    cards = "".join(render_card(card, view.lang) for card in view.cards)
+    cards = "".join(render_card(card, view.lang, view.reader) for card in view.cards)
     comparison = render_comparison(view.comparison, view.lang) if view.comparison else ""
     return (
         f"{_render_current(view)}{_render_waiting(view)}{notice}"
         f"{render_trial(view.trial, view.lang)}"
         f"{_render_line(view)}{comparison}"
         f'<div class="eco-versions" id="adapters-table">{cards or _render_empty(view.lang)}'
-        f"{_render_base(view)}</div>{render_events(view.events, view.lang)}"
+        f"{_render_base(view)}</div>{render_events(view.events, view.lang, view.reader)}"
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from html import escape
 from typing import Final
 
@@ -23,8 +24,11 @@ _REASONS: Final = {
     "People like it less": "event_people_less",
     "People like it more": "event_people_more",
 }
+_TRIAL_POINTLESS: Final = "; begin a new trial against it."
 _COUNTS: Final = re.compile(r": (\d+) of (\d+)")
 _OVERRIDE: Final = "override: "
+_PERSON: Final = "p_"  # the ids of people begin so
+_CODE_CHARS: Final = 4
 
 
 def render_time(at: str) -> str:
@@ -32,10 +36,29 @@ def render_time(at: str) -> str:
     return f'<time datetime="{escape(at)}">{escape(at[:16].replace("T", " "))}</time>'
 
 
-def describe_actor(actor: str, lang: str) -> str:
-    """Who it was: a part of the application by its name, a person by the beginning of the id."""
-    known = TEXTS[lang].get(f"actor_{actor.replace(' ', '_')}")
-    return known or (actor if len(actor) <= 12 else f"{actor[:10]}…")
+@dataclass(frozen=True)
+class Reader:
+    """Who looks, and the names that others gave when they logged in: id → name."""
+
+    person_id: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
+
+
+NOBODY: Final = Reader()
+
+
+def describe_actor(actor: str, lang: str, reader: Reader = NOBODY) -> str:
+    """Who it was: whoever looks as "me", a part of the application and a person by their name,
+    and a person without one by a piece of the id that tells them from others.
+    """
+    if actor and actor == reader.person_id:
+        return t(lang, "actor_me")
+    known = reader.names.get(actor) or TEXTS[lang].get(f"actor_{actor.replace(' ', '_')}")
+    if known:
+        return known
+    if actor.startswith(_PERSON):
+        return t(lang, "actor_other", code=actor.removeprefix(_PERSON)[:_CODE_CHARS])
+    return actor
 
 
 def describe_reason(reason: str, lang: str) -> str:
@@ -47,7 +70,14 @@ def describe_reason(reason: str, lang: str) -> str:
         if reason.startswith(start):
             counts = " · ".join(f"{likes}/{of}" for likes, of in _COUNTS.findall(reason))
             return t(lang, key) + (f" ({counts})" if counts and "people" in key else "")
-    return reason
+    return t(lang, "event_trial_pointless") if reason.endswith(_TRIAL_POINTLESS) else reason
+
+
+def describe_why(event: AliasEvent, lang: str) -> str:
+    """Why it was; a check that put a version aside says so, its own words are in the log."""
+    if event.actor == "reconcile":
+        return t(lang, "event_unserved")
+    return describe_reason(event.reason, lang)
 
 
 def _describe_move(event: AliasEvent, lang: str) -> str:
@@ -63,15 +93,15 @@ def _describe_move(event: AliasEvent, lang: str) -> str:
     return t(lang, "event_trial_began", version=after, share=share)
 
 
-def render_events(events: Sequence[AliasEvent], lang: str) -> str:
+def render_events(events: Sequence[AliasEvent], lang: str, reader: Reader = NOBODY) -> str:
     """The newest first."""
     if not events:
         return ""
     items = "".join(
         f'<li data-alias="{escape(event.alias)}">{render_time(event.created_at)}'
         f"<span><b>{_describe_move(event, lang)}</b> "
-        f"{escape(describe_reason(event.reason, lang))}</span>"
-        f'<span class="eco-muted">{escape(describe_actor(event.actor, lang))}</span></li>'
+        f"{escape(describe_why(event, lang))}</span>"
+        f'<span class="eco-muted">{escape(describe_actor(event.actor, lang, reader))}</span></li>'
         for event in events
     )
     return (

@@ -27,6 +27,25 @@ _KINDS: Final = {
 }
 
 
+# What the application says itself is translated; a line of the engine's log stays as it is.
+_DETAILS: Final = {
+    "The engine is ready.": "engine_ready",
+    "The engine is warming up.": "engine_starting",
+    "The engine is stopped.": "engine_stopped",
+    "Loading the current adapter.": "engine_loading",
+    "The model sleeps while a training uses the card.": "engine_asleep",
+    "The base model answers meanwhile": "engine_base_answers",
+}
+
+
+def describe_detail(detail: str, lang: str) -> str:
+    """Where the engine stands, in the reader's language where the application wrote it."""
+    for start, key in _DETAILS.items():
+        if detail.startswith(start):
+            return t(lang, key)
+    return detail
+
+
 def render_header(
     title: str,
     lang: str,
@@ -74,7 +93,7 @@ def render_status(
     kind = _KINDS[status.state]
     sentence = t(lang, f"engine_{status.state}")
     version = production or t(lang, "base_model")
-    detail = escape(f"{status.base_model} · {status.detail}")
+    detail = escape(f"{status.base_model} · {describe_detail(status.detail, lang)}")
     title = f' title="{detail}"' if shows_detail else ""
     shown = f"{sentence} · {version}" if status.state == "ready" else sentence
     return (

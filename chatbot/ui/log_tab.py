@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from chatbot.ui.blocks import SHORT, event_data, html_part
+from chatbot.ui.event_view import Reader
 from chatbot.ui.log_view import render_csv, render_log
 from chatbot.ui.parts import Parts
 from chatbot.ui.people import needs, require_admin
@@ -51,7 +52,7 @@ class LogTab:
         found = store.list_audit(before=before, limit=NUM_SHOWN + 1)
         return render_log(
             found[:NUM_SHOWN],
-            store.list_actor_names(),
+            Reader(person.person_id, store.list_actor_names()),
             person.lang,
             self.parts.settings.root_path,
             has_more=len(found) > NUM_SHOWN,

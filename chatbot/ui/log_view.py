@@ -9,7 +9,7 @@ from html import escape
 from typing import Final
 
 from chatbot.route_path import STUDIO_PREFIX
-from chatbot.ui.event_view import describe_actor, describe_reason
+from chatbot.ui.event_view import Reader, describe_actor, describe_reason
 from chatbot.ui.i18n import TEXTS, t
 from chatbot.ui.icons import icon
 from feedback_store.csv_text import to_csv
@@ -31,12 +31,12 @@ _WORDS: Final = (
 
 
 def render_log(
-    entries: Sequence[AuditEntry], names: Mapping[str, str], lang: str, root: str, *, has_more: bool
+    entries: Sequence[AuditEntry], reader: Reader, lang: str, root: str, *, has_more: bool
 ) -> str:
     """The newest entries as a table, with the way to all of them."""
     if not entries:
         return f'<p class="eco-empty">{t(lang, "log_empty")}</p>'
-    rows = "".join(_render_row(entry, names, lang) for entry in entries)
+    rows = "".join(_render_row(entry, reader, lang) for entry in entries)
     heads = "".join(f"<th>{t(lang, f'log_{name}')}</th>" for name in ("when", "who", "what"))
     more = ""
     if has_more:
@@ -53,9 +53,9 @@ def render_log(
     )
 
 
-def _render_row(entry: AuditEntry, names: Mapping[str, str], lang: str) -> str:
+def _render_row(entry: AuditEntry, reader: Reader, lang: str) -> str:
     time = f"{entry.created_at[:10]} {entry.created_at[11:19]}"
-    who = names.get(entry.actor) or describe_actor(entry.actor, lang)
+    who = describe_actor(entry.actor, lang, reader)
     action = TEXTS[lang].get(f"log_do_{entry.action.replace(' ', '_')}", entry.action)
     detail = _describe(entry, lang)[:_MAX_SHOWN]
     return (

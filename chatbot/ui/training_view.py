@@ -9,7 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
 from chatbot.ui.diff_view import to_readable
-from chatbot.ui.i18n import TEXTS, t
+from chatbot.ui.i18n import TEXTS, t, translate_error
 from chatbot.ui.icons import icon
 from chatbot.ui.loss_plot import render_loss_plot
 
@@ -147,7 +147,8 @@ def _render_findings(values: Mapping[str, Any], stopping: RunEvent | None, lang:
     ]
     if stopping:
         code = stopping.values.get("reason")
-        notes.append(TEXTS[lang].get(f"stop_{code}", stopping.message))
+        sentence = TEXTS[lang].get(f"stop_{code}")
+        notes.append(sentence or translate_error(lang, str(code), stopping.message))
     return "".join(
         f'<p class="eco-notice" role="status">{icon("warn")}<span>{escape(note)}</span></p>'
         for note in notes

@@ -8,6 +8,7 @@ from typing import Final
 from chatbot.ui.event_view import render_time
 from chatbot.ui.i18n import t
 from finetune.canary import CanaryStatus
+from finetune.sequential import Thumbs
 
 SHARES: Final = (0.05, 0.1, 0.2, 0.3, 0.5)
 _PROOF: Final = 20.0  # an e-value that decides
@@ -40,7 +41,8 @@ def render_trial(status: CanaryStatus | None, lang: str) -> str:
         f"{render_time(trial.started_at)}</div>"
         f'<p class="eco-muted">{t(lang, "trial_text", share=f"{trial.share:.0%}")}</p>'
         f'<ul class="eco-bars">{bars}</ul>'
-        f'<p class="eco-muted eco-small">{t(lang, "trial_evidence")}</p>'
+        f'<p class="eco-muted eco-small">{t(lang, "trial_evidence")} '
+        f'<span id="trial-fewest">{_describe_fewest(thumbs, status.min_blocks, lang)}</span></p>'
         f'<ul class="eco-bars">{evidence}</ul>'
         f"<p>{t(lang, f'trial_{status.decision}_now')}</p>"
         f'<div class="eco-decide"><button type="button" class="eco-button" id="trial-stop" '
@@ -48,6 +50,12 @@ def render_trial(status: CanaryStatus | None, lang: str) -> str:
         f'<button type="button" class="eco-button" id="trial-promote" data-action="promote" '
         f'data-version="{version}">{t(lang, "promote")}</button></div></section>'
     )
+
+
+def _describe_fewest(thumbs: Thumbs, fewest: int, lang: str) -> str:
+    """How many thumbs must come before anything is decided, whatever the odds."""
+    key = "trial_fewest" if thumbs.num_blocks < fewest else "trial_fewest_reached"
+    return t(lang, key, need=fewest, have=thumbs.num_blocks, per=thumbs.per_block)
 
 
 def _closeness(evidence: float) -> float:

@@ -13,7 +13,7 @@ from chatbot.ui.compare_view import (
     render_diff,
     render_other_engine,
 )
-from chatbot.ui.event_view import describe_actor, describe_reason, render_time
+from chatbot.ui.event_view import NOBODY, Reader, describe_actor, describe_why, render_time
 from chatbot.ui.failures_view import render_failures
 from chatbot.ui.i18n import t
 from chatbot.ui.trial_view import render_trial_form
@@ -55,7 +55,7 @@ class VersionCard:
         return is_same_engine(self.before_report, self.adapter.report)
 
 
-def render_card(card: VersionCard, lang: str) -> str:
+def render_card(card: VersionCard, lang: str, reader: Reader = NOBODY) -> str:
     """Everything of one version."""
     adapter = card.adapter
     live = " eco-version-live" if card.is_answering else ""
@@ -67,7 +67,7 @@ def render_card(card: VersionCard, lang: str) -> str:
         f"{render_time(adapter.created_at)}</div>"
         f"{render_headlines(adapter.report, _find_earlier(card), lang)}"
         f"{_render_against(card, lang)}{render_verdict(adapter.verdict, lang)}"
-        f"{_render_promotion(card.promotion, lang)}{_render_details(card, lang)}"
+        f"{_render_promotion(card.promotion, lang, reader)}{_render_details(card, lang)}"
         f"{_render_buttons(card, lang)}</article>"
     )
 
@@ -101,13 +101,13 @@ def _render_against(card: VersionCard, lang: str) -> str:
     return against + (render_diff(card.diff, lang) if card.diff else "")
 
 
-def _render_promotion(event: AliasEvent | None, lang: str) -> str:
+def _render_promotion(event: AliasEvent | None, lang: str, reader: Reader) -> str:
     if event is None:
         return ""
     values = {
         "date": render_time(event.created_at),
-        "actor": escape(describe_actor(event.actor, lang)),
-        "reason": escape(describe_reason(event.reason, lang)),
+        "actor": escape(describe_actor(event.actor, lang, reader)),
+        "reason": escape(describe_why(event, lang)),
     }
     return f'<p class="eco-small eco-promotion">{t(lang, "promoted_by", **values)}</p>'
 

@@ -238,6 +238,19 @@ def test_a_trial_shows_what_people_say_and_the_way_out() -> None:
     assert "trial-start-v0001" not in html  # one at a time
 
 
+@pytest.mark.parametrize(
+    ("num_blocks", "told"),
+    [(2, "의견이 5짝은 모여야 해요"), (5, "가장 적은 의견(5짝")],
+)
+def test_a_trial_names_the_fewest_thumbs_that_may_decide(num_blocks: int, told: str) -> None:
+    trial = Trial("v0002", 0.2, None, "2026-11-21T05:14:56.123Z", "admin")
+    thumbs = Thumbs(4, num_blocks, 1, 7)
+    status = CanaryStatus(trial, "undecided", "", thumbs, 0.5, 4.0, min_blocks=5)
+    rule = render_adapters(make_view(trial=status)).split('id="trial-fewest">')[1]
+    assert told in rule
+    assert f"지금 {num_blocks}짝" in rule
+
+
 def test_the_history_translates_our_own_words_and_escapes_those_of_people() -> None:
     events = (
         make_event("passed the gate: Better."),

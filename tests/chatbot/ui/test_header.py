@@ -25,3 +25,19 @@ def test_the_page_asks_again_while_something_is_to_come(
     timer = look_again(EngineStatus(state, "", "starter"))
     assert timer.active is (interval_s is not None)
     assert interval_s is None or timer.value == interval_s
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [
+        "The engine is ready.",
+        "The engine is warming up.",
+        "Loading the current adapter.",
+        "The model sleeps while a training uses the card. It wakes by itself.",
+        "The base model answers meanwhile: v0003 was trained on kanana.",
+    ],
+)
+def test_what_the_engine_says_by_itself_is_told_in_the_language_of_the_page(detail: str) -> None:
+    title = render_status(EngineStatus("ready", detail, "starter"), None, "ko", shows_detail=True)
+    assert " the " not in title.casefold()
+    assert 'title="starter · ' in title

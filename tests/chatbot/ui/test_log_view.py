@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from chatbot.ui.event_view import NOBODY
 from chatbot.ui.log_view import render_csv, render_log
 from feedback_store.records import AuditEntry
 from tests.chatbot.ui.records import EVIL
@@ -38,14 +39,14 @@ def make_entry(action: str = "accept", target: str = "example 1", **detail: Any)
 def test_what_the_application_wrote_is_in_the_language_of_the_reader(
     entry: AuditEntry, korean: str
 ) -> None:
-    html = render_log([entry], {}, "ko", "", has_more=False)
+    html = render_log([entry], NOBODY, "ko", "", has_more=False)
     assert korean in html
     for english in ("example", "entries", "base model", "needs an admin", "passed the gate"):
         assert english not in html.replace("data-action-name", "").split("<td>", 1)[1]
 
 
 def test_what_people_wrote_stays_and_is_escaped() -> None:
-    html = render_log([make_entry("import", EVIL, what=EVIL)], {}, "ko", "", has_more=True)
+    html = render_log([make_entry("import", EVIL, what=EVIL)], NOBODY, "ko", "", has_more=True)
     assert "<img" not in html
-    assert "p_01234567…" in html
+    assert "다른 사람 (0123)" in html
     assert "example 1" in render_csv([make_entry()], {})  # the file keeps what was written

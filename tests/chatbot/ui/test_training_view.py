@@ -21,6 +21,17 @@ def test_an_early_stop_says_why_in_the_readers_language() -> None:
     assert "Stopped early" in render_before(run, "en")
 
 
+@pytest.mark.parametrize("code", ["not_a_number", "diverged", "plateau"])
+def test_an_end_without_a_result_says_why_while_it_still_runs(code: str) -> None:
+    stop = RunEvent("stopping", "In English.", "", {"reason": code})
+    html = render_before(
+        RunProgress("r1", "running", events=(RunEvent("memory", "", "", {"choice": "fits"}), stop)),
+        "ko",
+    )
+    assert "멈췄어요" in html
+    assert "In English" not in html
+
+
 def test_unknown_codes_keep_their_own_sentence_and_cannot_inject_anything() -> None:
     reason = RunEvent("reason", EVIL, "", {"code": "new"})
     finding = {"code": "new", "message": EVIL, "cure": "Do it."}
