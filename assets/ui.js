@@ -74,6 +74,8 @@ window.eco = (() => {
       event.preventDefault();
       if (isWaiting() || isBusy(button) || isSecondTap(button, event)) return;
       sentAt = Date.now();
+      const isByKeyboard = event.detail === 0 && document.activeElement === button;
+      pressed = isByKeyboard ? { element, id: button.id } : null;
       send(payload(button));
       showBusy(button);
       // What was agreed to goes with the rest; drawing the same HTML again would leave the ticks.
@@ -98,7 +100,17 @@ window.eco = (() => {
   };
 
   // ---- after each change: local times, the open conversation, focus, the end of the page
-  let lastFocus = "";
+  const lastFocus = new WeakMap(); // part → where the keyboard was put last
+  // What was pressed by keyboard keeps the keyboard when its part is drawn anew; where it is gone,
+  // the heading of the part gets it.
+  let pressed = null;
+  const keepFocus = (element) => {
+    if (pressed?.element !== element) return;
+    if (document.activeElement && document.activeElement !== document.body) return;
+    const same = pressed.id && element.querySelector(`#${CSS.escape(pressed.id)}:not(:disabled)`);
+    (same || element.querySelector("[data-focus-home]"))?.focus({ preventScroll: true });
+  };
+  document.addEventListener("pointerdown", () => { pressed = null; }, true);
   // Gradio gives each radio button a name of its own and its group none: as one group, the arrow
   // keys move within it and a screen reader says what it is for.
   const nameGroups = () => {
@@ -122,8 +134,45 @@ window.eco = (() => {
     box.dispatchEvent(new Event("input", { bubbles: true }));
     unsaved.querySelector(".eco-said")?.remove();
   };
+  // Gradio's toasts have English titles whatever the language, and some sentences of its own.
+  const words = window.ecoWords || {};
+  const fill = (text, values) => text.replace(/{(\w+)}/g, (_, name) => values[name] || "");
+  const GRADIO_SENTENCES = [
+    [/^Invalid file types?: (.*)\. Only (.*) allowed\.$/,
+      (found) => fill(words.toast_wrong_file, { names: found[1], kinds: found[2] })],
+    [/^File\(s\) exceed the maximum allowed size of (.*?): (.*)$/,
+      (found) => fill(words.toast_large_file, { limit: found[1], names: found[2] })],
+    [/^Connection (?:to the server was lost|errored out)/, () => words.toast_lost],
+    [/^(?:Queue is full|This application is currently busy)/, () => words.error_busy],
+    [/^(?:An error occurred|Error|Unknown error|Unexpected error|Error uploading file)\.?$/,
+      () => words.error_unexpected],
+  ];
+  const translateToast = (toast) => {
+    const kind = ["info", "warning", "error"].find((name) => toast.classList.contains(name));
+    const title = toast.querySelector(".toast-title");
+    const label = title && [...title.childNodes].find((node) => node.nodeType === 3);
+    const wanted = words[`toast_${kind}`];
+    if (label && wanted && label.nodeValue.trim() !== wanted) label.nodeValue = `${wanted} `;
+    toast.querySelector(".toast-close")?.setAttribute("aria-label", words.close);
+    for (const message of toast.querySelectorAll(".toast-message-text")) {
+      const said = message.textContent.trim();
+      for (const [pattern, translate] of GRADIO_SENTENCES) {
+        const found = said.match(pattern);
+        if (found) { message.textContent = translate(found); break; }
+      }
+    }
+  };
+  const watchToasts = () => {
+    for (const wrap of document.querySelectorAll(".toast-wrap:not([data-eco])")) {
+      wrap.dataset.eco = "1";
+      const translate = () => wrap.querySelectorAll(".toast-body").forEach(translateToast);
+      new MutationObserver(translate).observe(wrap, { childList: true, subtree: true });
+      translate();
+    }
+  };
   const settle = (element) => {
     nameGroups();
+    watchToasts();
     restoreQuestion(element);
     const told = element.querySelector("[data-told]"); // said once, below all that was said before
     if (told) {
@@ -144,8 +193,12 @@ window.eco = (() => {
     if (talk) write(sessionStorage, "eco-conversation", talk.dataset.conversation);
     const wanted = element.querySelector("[data-autofocus]");
     const key = wanted ? wanted.dataset.autofocus : "";
-    if (wanted && key !== lastFocus) wanted.focus();
-    if (wanted || element.querySelector("form") === null) lastFocus = key || lastFocus;
+    if (wanted && key !== lastFocus.get(element)) {
+      lastFocus.set(element, key);
+      pressed = null;
+      wanted.focus();
+    }
+    keepFocus(element);
     const isLive = element.querySelector("[data-follow]") !== null;
     if (isLive || wasLive.has(element)) followEnd();
     if (isLive) wasLive.add(element);

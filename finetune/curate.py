@@ -260,17 +260,25 @@ def accept_examples(
     return Decision(changed, tuple(refused))
 
 
-def would_accept(
-    example: Example, settings: CheckSettings = DEFAULT_CHECKS
-) -> Literal["as_it_is", "fixed", "refused"]:
-    """What accept_shown() would make of the example."""
+@dataclass(frozen=True)
+class Foreseen:
+    """What accept_shown() would make of an example. warnings: names of the row's flags that it
+    would be accepted with.
+    """
+
+    outcome: Literal["as_it_is", "fixed", "refused"]
+    warnings: tuple[str, ...] = ()
+
+
+def foresee_accepting(example: Example, settings: CheckSettings = DEFAULT_CHECKS) -> Foreseen:
+    """Look, and change nothing."""
     fix = find_suggestion(example, settings)
     shown = replace(example, completion=fix.completion) if fix else example
-    if example.purpose == "train":
-        errors = (flag.severity == "error" for flag in check_example(shown, settings))
-        if any(errors):
-            return "refused"
-    return "fixed" if fix else "as_it_is"
+    flags = check_example(shown, settings)
+    if example.purpose == "train" and any(flag.severity == "error" for flag in flags):
+        return Foreseen("refused")
+    warnings = tuple(flag.name for flag in flags if flag.severity != "info")
+    return Foreseen("fixed" if fix else "as_it_is", warnings)
 
 
 def find_suggestion(example: Example, settings: CheckSettings = DEFAULT_CHECKS) -> Fix | None:

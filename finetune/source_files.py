@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -203,7 +203,7 @@ def _iter_parquet(path: Path) -> Iterator[SourceRow]:
             yield SourceRow(number, value)
 
 
-_READERS: Final = {
+_READERS: Final[Mapping[str, Callable[[Path], Iterator[SourceRow]]]] = {
     ".json": _iter_json,
     ".jsonl": _iter_jsonl,
     ".ndjson": _iter_jsonl,
@@ -220,11 +220,7 @@ def list_files(path: Path) -> list[Path]:
     if not path.exists():
         raise FormatError("no_such_file", f"There is no file or folder {path}.")
     if path.is_file():
-        if path.suffix.lower() not in _READERS:
-            known = ", ".join(SUFFIXES)
-            raise FormatError(
-                "unknown_format", f"{path.name} is of no known kind; known are {known}."
-            )
+        _find_reader(path)
         return [path]
     inside = (found for found in sorted(path.rglob("*")) if found.is_file())
     files = [
@@ -240,4 +236,12 @@ def list_files(path: Path) -> list[Path]:
 
 def iter_rows(path: Path) -> Iterator[SourceRow]:
     """The rows of one file, in order; raises FormatError where there can be none."""
-    return _READERS[path.suffix.lower()](path)
+    return _find_reader(path)(path)
+
+
+def _find_reader(path: Path) -> Callable[[Path], Iterator[SourceRow]]:
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        known = ", ".join(SUFFIXES)
+        raise FormatError("unknown_format", f"{path.name} is of no known kind; known are {known}.")
+    return reader

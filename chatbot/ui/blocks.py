@@ -1,4 +1,6 @@
-"""The two building blocks that every tab uses: a part drawn by us, and a short message."""
+"""The building blocks that every tab uses: a part drawn by us, and a short message. The titles of
+the messages are put there by assets/ui.js: Gradio's toasts show none but its own English ones.
+"""
 
 from __future__ import annotations
 
@@ -34,3 +36,8 @@ def tell(lang: str, text: str, *, is_warning: bool = False) -> None:
         duration=6 if is_warning else 4,
         title=t(lang, "toast_warning" if is_warning else "toast_info"),
     )
+
+
+def refusal(lang: str, text: str) -> gr.Error:
+    """To be raised: nothing is done, and why."""
+    return gr.Error(text, title=t(lang, "toast_error"), print_exception=False)

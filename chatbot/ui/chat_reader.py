@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-import gradio as gr
-
+from chatbot.ui.blocks import refusal
 from chatbot.ui.chat_state import OpenChat
 from chatbot.ui.chat_view import ChatView, TalksView, render_talks
 from chatbot.ui.i18n import t
@@ -40,7 +39,7 @@ class ChatReader:
         named = str(data.get("turn", ""))
         turn = self.parts.store.get_turn(int(named)) if named.isdecimal() else None
         if turn is None or self.find_conversation(turn.conversation_id, person) is None:
-            raise gr.Error(t(person.lang, "error_not_yours"), print_exception=False)
+            raise refusal(person.lang, t(person.lang, "error_not_yours"))
         return turn
 
     def count_turns(self, conversation_id: str | None) -> int:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from html import escape
 from typing import Final, Literal
 
+from chatbot.ui.curate_flags import flag_label
 from chatbot.ui.diff_view import to_readable
 from chatbot.ui.folds import render_fold
 from chatbot.ui.i18n import t
+from chatbot.ui.icons import icon
 from feedback_store.records import Example, ExampleFilter
 from feedback_store.store import Store
 from finetune.checks import CheckSettings
-from finetune.curate import would_accept
+from finetune.curate import Foreseen, foresee_accepting
+from finetune.people_checks import PEOPLE_FLAGS
+from finetune.set_checks import SIMILAR_FLAGS
 
 MAX_BULK: Final = 5_000  # examples decided on at once
 NUM_SAMPLES: Final = 5
 _LINE_CHARS: Final = 90
+_OF_SET: Final = SIMILAR_FLAGS | PEOPLE_FLAGS  # seen only beside other examples
 
 Deed = Literal["accept", "exclude"]
 _TARGETS: Final = {"accept": "accepted", "exclude": "excluded"}  # what is there already stays
@@ -33,12 +39,28 @@ class BulkPlan:
     num_held: int = 0  # of other curators: left alone
     num_fixed: int = 0  # accepted with a certain repair
     num_refused: int = 0  # hold an error that only a person can put right
+    warnings: Mapping[int, tuple[str, ...]] = field(default_factory=dict)  # id → names of flags
     samples: tuple[Example, ...] = ()
 
     @property
     def example_ids(self) -> tuple[int, ...]:
         """What the plan is about."""
         return tuple(self.seen)
+
+    @property
+    def num_decided(self) -> int:
+        """How many one click would decide on."""
+        return len(self.seen) - self.num_refused
+
+    @property
+    def num_clean(self) -> int:
+        """How many of them no check doubts."""
+        return self.num_decided - len(self.warnings)
+
+    def without_warnings(self) -> BulkPlan:
+        """The plan for those that no check doubts."""
+        kept = {id_: number for id_, number in self.seen.items() if id_ not in self.warnings}
+        return replace(self, seen=kept, warnings={})
 
 
 def _sum_up(example: Example) -> int:
@@ -65,45 +87,100 @@ def make_plan(
     held = store.held_by_others(curator)
     free = [example for example in page.items if example.example_id not in held]
     examples = [example for example in free if example.state != _TARGETS[deed]]
-    verdicts = [would_accept(e, checks) for e in examples] if deed == "accept" else []
+    foreseen = [foresee_accepting(e, checks) for e in examples] if deed == "accept" else []
+    outcomes = [found.outcome for found in foreseen]
+    pairs = zip(examples, foreseen, strict=False)  # of what is excluded nothing is foreseen
+    doubts = {example.example_id: _find_doubts(example, found) for example, found in pairs}
+    warnings = {example_id: names for example_id, names in doubts.items() if names}
     return BulkPlan(
         deed=deed,
         seen={example.example_id: _sum_up(example) for example in examples},
         num_matching=page.total,
         num_held=len(page.items) - len(free),
-        num_fixed=verdicts.count("fixed"),
-        num_refused=verdicts.count("refused"),
-        samples=_pick(examples),
+        num_fixed=outcomes.count("fixed"),
+        num_refused=outcomes.count("refused"),
+        warnings=warnings,
+        samples=_pick(examples, warnings),
     )
 
 
-def _pick(examples: Sequence[Example]) -> tuple[Example, ...]:
-    """Some from the whole range, not only the first."""
-    step = max(1, len(examples) // NUM_SAMPLES)
-    return tuple(examples[::step][:NUM_SAMPLES])
+def _find_doubts(example: Example, foreseen: Foreseen) -> tuple[str, ...]:
+    """What a person would be warned of if the example came alone."""
+    if foreseen.outcome == "refused":
+        return ()
+    of_set = (str(flag["name"]) for flag in example.flags if flag["name"] in _OF_SET)
+    return tuple(dict.fromkeys((*foreseen.warnings, *of_set)))
 
 
-def render_bulk(num_matching: int, plan: BulkPlan | None, lang: str, *, is_open: bool) -> str:
+def _pick(examples: Sequence[Example], warnings: Mapping[int, object]) -> tuple[Example, ...]:
+    """Some from the whole range, not only the first; doubtful ones among them first."""
+    doubtful = [example for example in examples if example.example_id in warnings]
+    others = [example for example in examples if example.example_id not in warnings]
+    num_doubtful = min(len(doubtful), max(NUM_SAMPLES - 2, NUM_SAMPLES - len(others)))
+    return (*_spread(doubtful, num_doubtful), *_spread(others, NUM_SAMPLES - num_doubtful))
+
+
+def _spread(examples: Sequence[Example], count: int) -> Sequence[Example]:
+    step = max(1, len(examples) // count) if count else 1
+    return examples[::step][:count]
+
+
+@dataclass(frozen=True)
+class Focus:
+    """Where the keyboard goes next in this part: on a button of that name, or into the plan. The
+    number tells one time from the next, so that drawing anew takes the focus from nobody.
+    """
+
+    place: Literal["", "fold", "accept", "exclude", "plan"] = ""
+    number: int = 0
+
+    def move(self, place: Literal["fold", "accept", "exclude", "plan"]) -> Focus:
+        """On to another place."""
+        return Focus(place, self.number + 1)
+
+    def mark(self, place: str) -> str:
+        """The attribute of the place where it goes."""
+        return f' data-autofocus="bulk-{self.number}"' if place == self.place else ""
+
+
+NO_FOCUS: Final = Focus()
+
+
+def render_bulk(
+    num_matching: int,
+    plan: BulkPlan | None,
+    lang: str,
+    *,
+    is_open: bool,
+    focus: Focus = NO_FOCUS,
+) -> str:
     """Two buttons; once one is pressed, what it would do and the question whether to."""
-    body = _render_plan(plan, lang) if plan else _render_choice(num_matching, lang)
+    body = _render_plan(plan, lang, focus) if plan else _render_choice(num_matching, lang, focus)
     note = t(lang, "bulk_text", num=f"{num_matching:,}")
-    title = t(lang, "bulk_title")
-    return render_fold("bulk", title, note, body, is_open=is_open or plan is not None, key="b")
+    is_shown = is_open or plan is not None
+    return render_fold(
+        "bulk",
+        t(lang, "bulk_title"),
+        note,
+        body,
+        is_open=is_shown,
+        key="b",
+        attributes=focus.mark("fold") + (' data-escape="1"' if is_shown and plan is None else ""),
+    )
 
 
-def _render_choice(num_matching: int, lang: str) -> str:
+def _render_choice(num_matching: int, lang: str, focus: Focus) -> str:
     disabled = "" if num_matching else " disabled"
     buttons = "".join(
         f'<button type="button" class="eco-button" id="curate-bulk-{deed}" '
-        f'data-action="bulk-{deed}"{disabled}>{t(lang, f"bulk_{deed}", num=f"{num_matching:,}")}'
-        "</button>"
+        f'data-action="bulk-{deed}"{disabled}{focus.mark(deed)}>'
+        f"{t(lang, f'bulk_{deed}', num=f'{num_matching:,}')}</button>"
         for deed in ("accept", "exclude")
     )
     return f'<div class="eco-form-buttons">{buttons}</div>'
 
 
-def _render_plan(plan: BulkPlan, lang: str) -> str:
-    num = len(plan.example_ids)
+def _render_plan(plan: BulkPlan, lang: str, focus: Focus) -> str:
     notes = [
         t(lang, f"bulk_note_{name}", num=f"{count:,}")
         for name, count in (
@@ -115,27 +192,68 @@ def _render_plan(plan: BulkPlan, lang: str) -> str:
         if count > 0
     ]
     listing = "".join(f"<li>{note}</li>" for note in notes)
-    samples = "".join(_render_sample(example) for example in plan.samples)
-    go = num - plan.num_refused
+    samples = "".join(
+        _render_sample(example, plan.warnings.get(example.example_id, ()), lang)
+        for example in plan.samples
+    )
+    question = t(lang, f"bulk_plan_{plan.deed}", num=f"{plan.num_decided:,}")
     return (
-        f'<div class="eco-plan" id="curate-plan">'
-        f"<h3>{t(lang, f'bulk_plan_{plan.deed}', num=f'{go:,}')}</h3>"
+        f'<div class="eco-plan" id="curate-plan" role="group" tabindex="-1" '
+        f'aria-labelledby="curate-plan-title"{focus.mark("plan")}>'
+        f'<h3 id="curate-plan-title">{question}</h3>{_render_warnings(plan, lang)}'
         f'<ul class="eco-notes">{listing}</ul>'
         f'<p class="eco-muted">{t(lang, "bulk_samples")}</p><ul class="eco-samples">{samples}</ul>'
         f'<div class="eco-form-buttons"><button type="button" class="eco-button" '
         f'id="curate-plan-cancel" data-action="bulk-cancel" data-escape="1">{t(lang, "cancel")}'
-        f'</button><button type="button" class="eco-button eco-button-main" id="curate-plan-go" '
-        f'data-action="bulk-go" data-key="y" aria-keyshortcuts="y"{"" if go else " disabled"}>'
-        f"{t(lang, f'bulk_go_{plan.deed}', num=f'{go:,}')} <kbd>Y</kbd></button></div></div>"
+        f"</button>{_render_go(plan, lang)}</div></div>"
     )
 
 
-def _render_sample(example: Example) -> str:
+def _render_go(plan: BulkPlan, lang: str) -> str:
+    """Do it; where some are doubtful, also without those."""
+    clean = ""
+    if plan.warnings and plan.num_clean:
+        clean = (
+            '<button type="button" class="eco-button" id="curate-plan-clean" '
+            f'data-action="bulk-clean">{t(lang, "bulk_go_clean", num=f"{plan.num_clean:,}")}'
+            "</button>"
+        )
+    disabled = "" if plan.num_decided else " disabled"
+    label = t(lang, f"bulk_go_{plan.deed}", num=f"{plan.num_decided:,}")
+    return (
+        f'{clean}<button type="button" class="eco-button eco-button-main" id="curate-plan-go" '
+        f'data-action="bulk-go" data-key="y" aria-keyshortcuts="y"{disabled}>{label} <kbd>Y</kbd>'
+        "</button>"
+    )
+
+
+def _render_warnings(plan: BulkPlan, lang: str) -> str:
+    """What they would be accepted with, each with the way to look at those first."""
+    if not plan.warnings:
+        return ""
+    counts = Counter(name for names in plan.warnings.values() for name in names)
+    buttons = " ".join(
+        f'<button type="button" class="eco-flag-do" data-action="filter" data-name="flag" '
+        f'data-value="{escape(name)}">{escape(flag_label(name, lang))} {count:,}</button>'
+        for name, count in counts.most_common()
+    )
+    sentence = t(lang, "bulk_warnings", num=f"{len(plan.warnings):,}")
+    return (
+        f'<div class="eco-notice eco-notice-warn" id="curate-plan-warnings">{icon("warn")}'
+        f'<div><p>{sentence}</p><p class="eco-plan-flags">{buttons}</p></div></div>'
+    )
+
+
+def _render_sample(example: Example, warnings: Sequence[str], lang: str) -> str:
     asked = next((m["content"] for m in reversed(example.messages) if m["role"] == "user"), "")
     answer = to_readable(example.completion)
+    tags = "".join(
+        f'<span class="eco-tag eco-tag-warn">{escape(flag_label(name, lang))}</span>'
+        for name in warnings
+    )
     return (
         f"<li><b>#{example.example_id}</b> <span>{escape(_line(asked))}</span>"
-        f"<span>→ {escape(_line(answer))}</span></li>"
+        f"<span>→ {escape(_line(answer))}</span>{tags}</li>"
     )
 
 

@@ -9,7 +9,15 @@ import gradio as gr
 
 from chatbot.recommendation import RecommendationError, canonical
 from chatbot.ui.blocks import SHORT, event_data, html_part, tell
-from chatbot.ui.curate_bulk import BulkPlan, Deed, find_unchanged, make_plan, render_bulk
+from chatbot.ui.curate_bulk import (
+    NO_FOCUS,
+    BulkPlan,
+    Deed,
+    Focus,
+    find_unchanged,
+    make_plan,
+    render_bulk,
+)
 from chatbot.ui.curate_flags import describe_refusal
 from chatbot.ui.curate_view import (
     QueueCounts,
@@ -60,6 +68,7 @@ class Queue:
     shows_tokens: bool = False
     is_bulk_open: bool = False
     plan: BulkPlan | None = None
+    bulk_focus: Focus = NO_FOCUS
     message: str = ""
 
     def leave_row(self) -> Queue:
@@ -153,11 +162,11 @@ class CurateTab:
             case "bulk-exclude":
                 return self._plan("exclude", state, person)
             case "fold":
-                return replace(state, is_bulk_open=not state.is_bulk_open, plan=None)
+                return _fold_bulk(state)
             case "bulk-cancel":
-                return replace(state, plan=None)
-            case "bulk-go":
-                return self._decide_all(state, person)
+                return _leave_plan(state)
+            case "bulk-go" | "bulk-clean" as action:
+                return self._decide_all(state, person, is_clean=action == "bulk-clean")
         return self._decide(data, state, person)
 
     def _filter(self, data: dict[str, Any], state: Queue, person: Person) -> Queue:
@@ -224,14 +233,14 @@ class CurateTab:
 
     def _plan(self, deed: Deed, state: Queue, person: Person) -> Queue:
         store, wanted = self.parts.store, _to_filter(state.filter)
-        return replace(
-            state, plan=make_plan(store, deed, wanted, person.person_id, self.parts.checks)
-        )
+        plan = make_plan(store, deed, wanted, person.person_id, self.parts.checks)
+        return replace(state, plan=plan, bulk_focus=state.bulk_focus.move("plan"))
 
-    def _decide_all(self, state: Queue, person: Person) -> Queue:
+    def _decide_all(self, state: Queue, person: Person, *, is_clean: bool) -> Queue:
         plan = state.plan
         if plan is None:
             return state
+        plan = plan.without_warnings() if is_clean else plan
         store, curator = self.parts.store, person.person_id
         ids = find_unchanged(store, plan, curator)
         if plan.deed == "accept":
@@ -245,7 +254,8 @@ class CurateTab:
             said += " " + t(person.lang, "bulk_skipped", num=num_skipped)
         tell(person.lang, said)
         decided = (*state.decided, changed)[-MAX_UNDO:] if changed else state.decided
-        return replace(state.leave_row(), decided=decided)
+        focus = state.bulk_focus.move("fold")
+        return replace(state.leave_row(), decided=decided, bulk_focus=focus)
 
     def _release(self, state: Queue, person: Person) -> None:
         if state.example_id is not None:
@@ -267,7 +277,13 @@ class CurateTab:
             render_counts(counts, person.lang),
             render_filter(state.filter, counts.flags, person.lang),
             render_queue(self._view(state, example, counts, person)),
-            render_bulk(counts.matching, state.plan, person.lang, is_open=state.is_bulk_open),
+            render_bulk(
+                counts.matching,
+                state.plan,
+                person.lang,
+                is_open=state.is_bulk_open,
+                focus=state.bulk_focus,
+            ),
             state,
         )
 
@@ -324,6 +340,21 @@ class CurateTab:
             matching=store.count_examples(wanted),
             flags=store.count_examples_by("flag", replace(everything, state=wanted.state)),
         )
+
+
+def _fold_bulk(state: Queue) -> Queue:
+    """Open it with the keyboard on its first button, or close it and leave the keyboard there."""
+    is_open = not state.is_bulk_open and state.plan is None
+    focus = state.bulk_focus.move("accept" if is_open else "fold")
+    return replace(state, is_bulk_open=is_open, plan=None, bulk_focus=focus)
+
+
+def _leave_plan(state: Queue) -> Queue:
+    """Back to the button that it came from."""
+    if state.plan is None:
+        return state
+    focus = state.bulk_focus.move(state.plan.deed)
+    return replace(state, is_bulk_open=True, plan=None, bulk_focus=focus)
 
 
 def _to_filter(chosen: QueueFilter) -> ExampleFilter:

@@ -130,6 +130,8 @@ class DatasetsPanel:
         store = self.parts.store
         before = find_dataset(store, state.before_id or datasets[1].dataset_id)
         after = find_dataset(store, state.after_id or datasets[0].dataset_id)
+        if before.dataset_id == after.dataset_id:
+            return Comparison(before.dataset_id, after.dataset_id, None)
         folders = locate_dataset(store, before), locate_dataset(store, after)
         diff, changed = _compare_folders(*folders)
         return Comparison(before.dataset_id, after.dataset_id, diff, changed)

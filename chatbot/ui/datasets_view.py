@@ -32,11 +32,11 @@ class ChangedRow:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two versions and what lies between them."""
+    """Two versions and what lies between them: nothing where the same was picked twice."""
 
     before_id: str
     after_id: str
-    diff: DatasetDiff
+    diff: DatasetDiff | None
     changed: Sequence[ChangedRow] = ()
 
 
@@ -83,6 +83,8 @@ def _render_body(view: DatasetsView) -> str:
         parts.append(_render_table(view))
     if view.comparison:
         parts.append(_render_comparison(view, view.comparison))
+    elif len(view.datasets) == 1:
+        parts.append(f'<p class="eco-muted" id="dataset-one">{t(lang, "datasets_need_two")}</p>')
     return "".join(parts)
 
 
@@ -148,11 +150,21 @@ def _count_label(name: str, code: str, lang: str) -> str:
 
 
 def _render_comparison(view: DatasetsView, comparison: Comparison) -> str:
-    lang, diff = view.lang, comparison.diff
+    lang = view.lang
     picks = "".join(
         _render_pick(side, chosen, view)
         for side, chosen in (("before", comparison.before_id), ("after", comparison.after_id))
     )
+    difference = f'<p class="eco-notice" id="dataset-same">{t(lang, "datasets_same")}</p>'
+    if comparison.diff is not None:
+        difference = _render_difference(comparison.diff, lang)
+    return (
+        f'<h3>{t(lang, "datasets_compare")}</h3><div class="eco-filter">{picks}</div>{difference}'
+        f"{''.join(map(_render_changed, comparison.changed))}"
+    )
+
+
+def _render_difference(diff: DatasetDiff, lang: str) -> str:
     rows = "".join(
         f'<li data-diff="{name}"><b>{len(ids):,}</b> {t(lang, f"diff_{name}")}'
         f"{_render_ids(ids)}</li>"
@@ -167,11 +179,7 @@ def _render_comparison(view: DatasetsView, comparison: Comparison) -> str:
         f"<li>{t(lang, 'diff_setting')} {escape(f'{name}: {old} → {new}')}</li>"
         for name, (old, new) in diff.settings.items()
     )
-    return (
-        f'<h3>{t(lang, "datasets_compare")}</h3><div class="eco-filter">{picks}</div>'
-        f'<ul class="eco-notes" id="dataset-diff">{rows}</ul>'
-        f"{''.join(map(_render_changed, comparison.changed))}"
-    )
+    return f'<ul class="eco-notes" id="dataset-diff">{rows}</ul>'
 
 
 def _render_pick(side: str, chosen: str, view: DatasetsView) -> str:

@@ -228,4 +228,7 @@ def _sort_files(paths: list[str], lang: str) -> tuple[list[Path], list[Path], st
             (unnamed if preview_columns(path) else named).append(path)
         except FormatError as error:
             errors += render_import_error(path.name, error.code, str(error), lang)
+        except Exception as error:  # whatever a file holds, the others are read
+            logger.exception("A file could not be looked at")
+            errors += render_import_error(path.name, "unexpected", str(error), lang)
     return named, unnamed, errors

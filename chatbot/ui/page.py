@@ -6,6 +6,7 @@ An ASGI middleware, because Gradio reads the browser's language before any `head
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -22,6 +23,10 @@ from chatbot.route_path import STUDIO_PREFIX, route_path
 from chatbot.ui.i18n import LANG_COOKIE, pick_lang, t, wording
 
 ASSETS_DIR: Final = Path(__file__).parents[2] / "assets"
+_BROWSER_WORDS: Final = (
+    *("toast_info", "toast_warning", "toast_error", "toast_wrong_file", "toast_large_file"),
+    *("toast_lost", "error_busy", "error_unexpected", "close"),
+)
 _PAGES: Final = ("/", STUDIO_PREFIX, f"{STUDIO_PREFIX}/")
 
 
@@ -46,6 +51,12 @@ def request_lang(headers: Headers, cookies: dict[str, str], default: str) -> str
     return pick_lang(cookies.get(LANG_COOKIE), headers.get("accept-language", ""), default)
 
 
+def _words(lang: str) -> str:
+    """What the browser says by itself, and in the place of Gradio's own English, as JSON."""
+    words = {key: t(lang, key) for key in _BROWSER_WORDS}
+    return json.dumps(words, ensure_ascii=False).replace("<", "\\u003c")
+
+
 def _head(lang: str, settings: PageSettings, root: str) -> str:
     def url(name: str) -> str:
         return f"{root}/ui/{name}?v={asset_version(name)}"
@@ -54,6 +65,7 @@ def _head(lang: str, settings: PageSettings, root: str) -> str:
         "<script>for (const [name, value] of [['language', "
         f"'{lang}'], ['languages', ['{lang}']]])"
         "Object.defineProperty(navigator, name, {get: () => value});"
+        f"window.ecoWords = {_words(lang)};"
         "try { document.documentElement.dataset.theme = localStorage.getItem('eco-theme') || '' }"
         "catch (error) { document.documentElement.dataset.theme = '' }</script>"
         f'<link rel="stylesheet" href="{url("theme.css")}">'

@@ -14,6 +14,7 @@ import gradio as gr
 from starlette.requests import Request
 
 from chatbot.identity import Role
+from chatbot.ui.blocks import refusal
 from chatbot.ui.i18n import t
 from chatbot.ui.page import request_lang
 from chatbot.ui.parts import Parts
@@ -52,7 +53,7 @@ def require_curator(parts: Parts, request: gr.Request) -> Person:
     """
     person = who(parts, request)
     if person.role is None:
-        raise gr.Error(t(person.lang, "error_not_admin"), print_exception=False)
+        raise refusal(person.lang, t(person.lang, "error_not_admin"))
     return person
 
 
@@ -61,7 +62,7 @@ def require_admin(parts: Parts, request: gr.Request) -> Person:
     person = require_curator(parts, request)
     if not person.is_admin:
         parts.store.record(person.person_id, "refused", "needs an admin")
-        raise gr.Error(t(person.lang, "error_only_admin"), print_exception=False)
+        raise refusal(person.lang, t(person.lang, "error_only_admin"))
     return person
 
 

@@ -117,3 +117,31 @@ def test_a_filter_of_the_flags_narrows_to_a_person_or_a_phrase(tab: CurateTab) -
 @pytest.mark.parametrize("other", ["", "abc", "-1", "9" * 30, None])
 def test_what_a_browser_says_of_a_twin_is_not_trusted(tab: CurateTab, other: Any) -> None:
     assert act(tab, KIM, look(tab, KIM), "compare", other=other).twin_id is None
+
+
+def test_the_keyboard_goes_into_the_bulk_part_and_comes_back(tab: CurateTab) -> None:
+    places = []
+    state = look(tab, KIM)
+    for action in ("fold", "bulk-exclude", "bulk-cancel", "bulk-exclude", "bulk-go", "fold"):
+        state = act(tab, KIM, state, action)
+        places.append((state.bulk_focus.place, state.bulk_focus.number))
+    assert places == [
+        ("accept", 1),
+        ("plan", 2),
+        ("exclude", 3),
+        ("plan", 4),
+        ("fold", 5),
+        ("fold", 6),
+    ]
+    assert act(tab, KIM, state, "next").bulk_focus == state.bulk_focus
+
+
+def test_those_with_a_doubt_can_be_left_out_of_a_bulk_decision(tab: CurateTab) -> None:
+    flag = {"name": "burst", "severity": "warning", "evidence": "seen", "fix": "Look."}
+    tab.parts.store.decide_examples([2], state="pending", decided_by="checks", flags=(flag,))
+    state = act(tab, KIM, look(tab, KIM), "bulk-accept")
+    act(tab, KIM, state, "bulk-clean")
+    assert count(tab, "accepted") == 3
+    left = tab.parts.store.get_example(2)
+    assert left
+    assert left.state == "pending"

@@ -108,6 +108,45 @@ def test_deciding_on_all_that_match_shows_them_first_and_can_be_undone(page: Pag
     expect(page.locator("[data-count=excluded] b")).to_have_text(str(excluded))
 
 
+def test_the_bulk_part_is_used_with_the_keyboard_alone(page: Page) -> None:
+    excluded = count(page, "excluded")
+    choose(page, "flag", "leading_number")
+    page.keyboard.press("b")
+    expect(page.locator("#curate-bulk-accept")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.locator("#bulk-fold")).to_be_focused()
+    expect(page.locator("#curate-bulk-accept")).to_have_count(0)
+    page.keyboard.press("Enter")
+    expect(page.locator("#curate-bulk-accept")).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("#curate-plan")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.locator("#curate-bulk-exclude")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#curate-plan")).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    expect(page.locator("#curate-plan-go")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#bulk-fold")).to_be_focused()
+    assert count(page, "excluded") > excluded
+    page.keyboard.press("u")
+    expect(page.locator("[data-count=excluded] b")).to_have_text(str(excluded))
+
+
+def test_a_file_of_another_kind_is_refused_in_the_language_of_the_page(
+    page: Page, tmp_path: Path
+) -> None:
+    file = tmp_path / "photo.png"
+    file.write_bytes(b"\x89PNG")
+    page.set_input_files("#curate-import input[type=file]", file)
+    toast = page.locator(".toast-body")
+    expect(toast.locator(".toast-title")).to_have_text("문제가 있어요")
+    expect(toast).to_contain_text("읽을 수 없는 종류의 파일이에요: photo.png")
+    expect(toast.locator(".toast-close")).to_have_attribute("aria-label", "닫기")
+
+
 def test_a_flag_leads_to_its_twin_and_the_tokens_are_shown(page: Page) -> None:
     choose(page, "flag", "near_duplicate")
     page.click("[data-flag=near_duplicate] [data-action=compare]")

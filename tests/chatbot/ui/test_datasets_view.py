@@ -62,6 +62,19 @@ def test_the_difference_names_rows_and_marks_both_texts() -> None:
     assert '<option value="bbbb" selected>' in html
 
 
+def test_the_same_version_twice_has_no_difference_to_show() -> None:
+    pair = [make_dataset("aaaa"), make_dataset("bbbb")]
+    html = draw(datasets=pair, comparison=Comparison("aaaa", "aaaa", None))
+    assert "같은 버전을 두 번 골랐어요" in html
+    assert "dataset-diff" not in html
+    assert 'id="dataset-before"' in html  # to pick another
+
+
+def test_one_version_alone_says_that_two_are_needed() -> None:
+    assert "버전이 하나 더 생기면" in draw(datasets=[make_dataset()])
+    assert "버전이 하나 더 생기면" not in draw()
+
+
 def test_a_curator_neither_freezes_nor_downloads() -> None:
     html = draw(datasets=[make_dataset()], is_admin=False, num_accepted=9)
     assert "dataset-freeze" not in html

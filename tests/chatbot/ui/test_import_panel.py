@@ -1,5 +1,6 @@
 import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Any, cast
 
@@ -63,3 +64,19 @@ async def test_an_import_that_breaks_says_so_and_stops_waiting(
     assert "/srv/data" not in shown[-1][0]
     assert "An import failed" in caplog.text
     assert panel.parts.store.list_audit() == []
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\0" * 99, bytes(range(256)) * 9, b"PK\3\4", b"[" * 9999]
+)
+@pytest.mark.parametrize("suffix", [".json", ".jsonl", ".csv", ".xlsx", ".parquet", ".pdf", ""])
+def test_whatever_a_file_holds_its_end_is_told_in_korean(
+    panel: ImportPanel, tmp_path: Path, suffix: str, content: bytes
+) -> None:
+    path = tmp_path / f"wrong{suffix}"
+    path.write_bytes(content)
+    named, unnamed, told = import_panel._sort_files([str(path)], "ko")
+    if named:
+        told = panel.import_file(path, HERE, CURATOR, lambda _progress: None)
+    assert unnamed or re.search("[가-힣]{2,}", told)
+    assert not re.search("[a-z]{3,} [a-z]{2,} [a-z]{2,}", re.sub("<[^>]*>", "", told))

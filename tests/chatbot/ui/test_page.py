@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 
 import httpx
@@ -54,6 +55,17 @@ async def test_pages_get_language_styles_and_script_before_anything_else(path: s
     assert "Eco &amp; Loop" in page
     assert "Gradio" not in page
     assert "한글" in page
+
+
+async def test_the_browser_is_given_words_for_what_gradio_says_in_english() -> None:
+    async with make_client(make_app()) as client:
+        page = (await client.get("/", headers={"accept-language": "ko-KR"})).text
+    words = json.loads(
+        page.split("window.ecoWords = ")[1].split(";</script>")[0].split("};")[0] + "}"
+    )
+    assert words["toast_error"] == "문제가 있어요"
+    assert words["toast_info"] == "알림"
+    assert "<" not in page.split("window.ecoWords = ")[1].split("};")[0]
 
 
 async def test_the_cookie_decides_the_language() -> None:
