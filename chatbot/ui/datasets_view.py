@@ -155,7 +155,10 @@ def _render_comparison(view: DatasetsView, comparison: Comparison) -> str:
         _render_pick(side, chosen, view)
         for side, chosen in (("before", comparison.before_id), ("after", comparison.after_id))
     )
-    difference = f'<p class="eco-notice" id="dataset-same">{t(lang, "datasets_same")}</p>'
+    difference = (
+        f'<p class="eco-notice" id="dataset-same">{icon("warn")}'
+        f"<span>{t(lang, 'datasets_same')}</span></p>"
+    )
     if comparison.diff is not None:
         difference = _render_difference(comparison.diff, lang)
     return (

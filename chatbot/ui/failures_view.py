@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from html import escape
 from typing import Any, Final
 
-from chatbot.ui.i18n import t
+from chatbot.recommendation import RecommendationError, parse
+from chatbot.themes import FIELDS
+from chatbot.ui.cards import option_label
+from chatbot.ui.curate_flags import describe_evidence
+from chatbot.ui.i18n import t, translate_error
 from chatbot.ui.verdict_view import metric_label
 
 NUM_SHOWN: Final = 3  # of each kind
+_UNREADABLE: Final = frozenset({"valid_json", "valid_with_schema"})
+_MAX_PIECE: Final = 120  # characters
+_CATEGORY: Final = re.compile("|".join(option.code for option in FIELDS["category"]))
 
 
 def render_failures(report: Mapping[str, Any], lang: str) -> str:
     """For each figure the first answers that failed it: the question, and the piece of text that
     shows it.
     """
-    prompts = {a["answer_id"]: str(a["prompt"]) for a in report.get("answers") or ()}
+    answers = {a["answer_id"]: a for a in report.get("answers") or ()}
     by_metric: dict[str, list[Mapping[str, Any]]] = {}
     for failure in report.get("failures") or ():
         by_metric.setdefault(str(failure["metric"]), []).append(failure)
     parts = []
     for metric, failures in by_metric.items():
         items = "".join(
-            f"<li><p>{escape(prompts.get(failure['answer_id'], str(failure['answer_id'])))}</p>"
-            f"<q>{escape(str(failure['evidence']))}</q></li>"
+            _render_failure(failure, answers.get(failure["answer_id"], {}), lang)
             for failure in failures[:NUM_SHOWN]
         )
         left = len(failures) - NUM_SHOWN
@@ -39,3 +46,31 @@ def render_failures(report: Mapping[str, Any], lang: str) -> str:
     if not parts:
         return ""
     return f'<h4 class="eco-muted">{t(lang, "failures_title")}</h4>{"".join(parts)}'
+
+
+def _render_failure(failure: Mapping[str, Any], answer: Mapping[str, Any], lang: str) -> str:
+    question = answer.get("prompt") or failure["answer_id"]
+    text = str(answer.get("text", ""))
+    if failure["metric"] in _UNREADABLE and text:
+        shown = _describe_unreadable(text, lang)
+    else:
+        shown = f"<q>{escape(_label_categories(str(failure['evidence']), lang))}</q>"
+    return f"<li><p>{escape(str(question))}</p>{shown}</li>"
+
+
+def _describe_unreadable(text: str, lang: str) -> str:
+    """Why an answer is none, in the reader's language, and how it begins."""
+    piece = text if len(text) <= _MAX_PIECE else text[: _MAX_PIECE - 1] + "…"
+    try:
+        parse(text)
+    except RecommendationError as error:
+        flag = {"name": error.code, "severity": "error", "evidence": "", "params": error.values}
+        why = describe_evidence(flag, lang) if error.values else ""
+        why = why or escape(translate_error(lang, error.code, str(error)))
+        return f"<p>{why}</p><q>{escape(piece)}</q>"
+    return f"<q>{escape(piece)}</q>"
+
+
+def _label_categories(evidence: str, lang: str) -> str:
+    """Codes of categories become their names."""
+    return _CATEGORY.sub(lambda found: option_label("category", found[0], lang), evidence)

@@ -85,3 +85,44 @@ def test_every_action_of_the_log_has_its_words() -> None:
     actions = {action for path in files for action in recorded_actions(path)}
     assert {"freeze dataset", "export dataset", "import"} <= actions
     assert {a for a in actions if f"log_do_{a.replace(' ', '_')}" not in TEXTS["ko"]} == set()
+
+
+def first_texts(path: Path, name: str) -> set[str]:
+    """What stands first, as a plain text, in every call of this name."""
+    calls = (
+        node
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and node.args and name_of(node.func) == name
+    )
+    first = (call.args[0].value for call in calls if isinstance(call.args[0], ast.Constant))
+    return {text for text in first if isinstance(text, str)}
+
+
+@pytest.mark.parametrize(
+    ("file", "call", "prefix"),
+    [
+        ("gate.py", "Reason", "reason_gate_"),
+        ("applied.py", "Reason", "reason_gate_"),
+        ("recipe.py", "Reason", "reason_knob_"),
+        ("preflight.py", "_refuse", "error_"),
+        ("preflight.py", "Finding", "finding_"),
+        ("watch.py", "_fail", "error_"),
+        ("watch.py", "StopReason", "stop_"),
+    ],
+)
+def test_every_reason_of_the_training_and_the_gate_has_its_sentence(
+    file: str, call: str, prefix: str
+) -> None:
+    codes = first_texts(ROOT / "finetune" / file, call)
+    assert codes
+    assert {code for code in codes if f"{prefix}{code}" not in TEXTS["ko"]} == set()
+
+
+def test_every_reason_that_a_training_reports_has_its_sentence() -> None:
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "finetune").glob("*.py")]
+    pattern = re.compile(
+        r"""event\("reason", [\w.]+, code="(\w+)"|"kind": "reason".*?"code": "(\w+)\""""
+    )
+    codes = {a or b for text in sources for a, b in pattern.findall(text)}
+    assert {"padded", "after_shortage", "preferences_left_out"} <= codes
+    assert {code for code in codes if f"reason_knob_{code}" not in TEXTS["ko"]} == set()

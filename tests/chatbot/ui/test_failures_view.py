@@ -22,3 +22,22 @@ def test_each_kind_of_failure_shows_the_answers_that_show_it() -> None:
 def test_where_nothing_failed_nothing_is_shown() -> None:
     assert render_failures({"answers": [], "failures": []}, "ko") == ""
     assert render_failures({}, "ko") == ""
+
+
+def test_what_is_wrong_with_an_answer_is_told_in_the_language_of_the_page() -> None:
+    answers = [
+        {"answer_id": "a1", "prompt": "물음", "text": '{"recommend":"좋아요","challenges":[]}'},
+        {"answer_id": "a2", "prompt": "물음", "text": f"{EVIL} no JSON"},
+        {"answer_id": "a3", "prompt": "물음", "text": "{}"},
+    ]
+    failures = [
+        {"metric": "valid_json", "answer_id": "a1", "evidence": "0 challenges came; exactly 3"},
+        {"metric": "valid_json", "answer_id": "a2", "evidence": "The text is not JSON"},
+        {"metric": "category_fit", "answer_id": "a3", "evidence": "ZERO_WASTE → VEGAN: 채식"},
+    ]
+    html = render_failures({"answers": answers, "failures": failures}, "ko")
+    assert "<b>챌린지가 0개예요. 3개여야 해요.</b>" in html
+    assert "정해진 형식의 답이 아니에요" in html
+    assert "제로웨이스트 → 비건: 채식" in html
+    assert "challenges came" not in html
+    assert "<img" not in html
