@@ -101,8 +101,8 @@ window.eco = (() => {
 
   // ---- after each change: local times, the open conversation, focus, the end of the page
   const lastFocus = new WeakMap(); // part → where the keyboard was put last
-  // What was pressed by keyboard keeps the keyboard when its part is drawn anew; where it is gone,
-  // the heading of the part gets it.
+  // What has the keyboard keeps it when its part is drawn anew; where it is gone, the heading of
+  // the part gets it. A press of the pointer ends that.
   let pressed = null;
   const keepFocus = (element) => {
     if (pressed?.element !== element) return;
@@ -195,8 +195,8 @@ window.eco = (() => {
     const key = wanted ? wanted.dataset.autofocus : "";
     if (wanted && key !== lastFocus.get(element)) {
       lastFocus.set(element, key);
-      pressed = null;
       wanted.focus();
+      pressed = { element, id: wanted.id };
     }
     keepFocus(element);
     const isLive = element.querySelector("[data-follow]") !== null;
