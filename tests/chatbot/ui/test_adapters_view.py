@@ -240,7 +240,7 @@ def test_a_trial_shows_what_people_say_and_the_way_out() -> None:
 
 @pytest.mark.parametrize(
     ("num_blocks", "told"),
-    [(2, "의견이 5짝은 모여야 해요"), (5, "가장 적은 의견(5짝")],
+    [(2, "의견이 5짝은 모여야 해요"), (5, "꼭 필요한 의견 5짝은 모였어요")],
 )
 def test_a_trial_names_the_fewest_thumbs_that_may_decide(num_blocks: int, told: str) -> None:
     trial = Trial("v0002", 0.2, None, "2026-11-21T05:14:56.123Z", "admin")
