@@ -16,6 +16,7 @@ from chatbot.ui.arena_view import ArenaView, Side, render_arena
 from chatbot.ui.arena_votes import VOTES, count_votes, record_vote
 from chatbot.ui.blocks import QUIET, event_data, html_part, tell
 from chatbot.ui.chat_view import describe_end
+from chatbot.ui.event_input import to_text
 from chatbot.ui.i18n import describe_error, t
 from chatbot.ui.labels import label
 from chatbot.ui.live import LiveAnswer, LiveAnswers
@@ -97,7 +98,7 @@ class ArenaTab:
         self, text: str | None, state: Round, request: gr.Request
     ) -> AsyncIterator[dict[Any, Any]]:
         """Both answers, one after the other on sides drawn by lot."""
-        person, text = self._person(request), text or ""
+        person, text = self._person(request), to_text(text)
         pair = await self._draw()
         if not text.strip() or pair is None:
             key = self._explain_no_pair() if pair is None else "error_empty_message"

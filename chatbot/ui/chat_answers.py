@@ -24,6 +24,7 @@ from chatbot.ui.chat_view import (
     render_unsaved,
 )
 from chatbot.ui.chat_visits import Visit
+from chatbot.ui.event_input import to_text
 from chatbot.ui.i18n import t
 from chatbot.ui.live import LiveAnswer
 from chatbot.ui.parts import Parts
@@ -51,7 +52,7 @@ class ChatAnswers:
         self, text: str | None, state: OpenChat, chips: Chips, visit: Visit
     ) -> AsyncIterator[Updates]:
         """Words, typed or of an example; None is what a request made by hand may bring."""
-        text = text or ""
+        text = to_text(text)
         if not text.strip():
             tell(visit.lang, t(visit.lang, "error_empty_message"))
             return

@@ -12,6 +12,7 @@ from chatbot.tries import Tries
 from chatbot.ui.blocks import tell
 from chatbot.ui.chat_state import OpenChat
 from chatbot.ui.chat_view import shown_recommendation
+from chatbot.ui.event_input import read_form, read_text
 from chatbot.ui.feedback_view import read_fields, read_reasons
 from chatbot.ui.i18n import t
 from chatbot.ui.parts import Parts
@@ -39,11 +40,11 @@ class ChatFeedback:
                 wanted = None if data.get("wanted") == "off" else rating
                 return self._rate(turn, wanted, closed, person)
             case "reasons":
-                self._save_reasons(data.get("form") or {}, turn, person)
+                self._save_reasons(read_form(data), turn, person)
             case "edit-open":
                 return replace(closed, editing=turn.turn_id)
             case "edit-save":
-                self._correct(data.get("form") or {}, turn, person)
+                self._correct(read_form(data), turn, person)
         return closed
 
     def _rate(self, turn: Turn, wanted: Rating | None, state: OpenChat, person: Person) -> OpenChat:
@@ -58,7 +59,7 @@ class ChatFeedback:
         if not feedback or not feedback.rating:
             return
         reasons = read_reasons(form, feedback.rating)
-        comment = str(form.get("comment", "")).strip()[:MAX_COMMENT]
+        comment = read_text(form, "comment").strip()[:MAX_COMMENT]
         self.parts.chat.rate(turn.turn_id, person.person_id, feedback.rating, reasons, comment)
         if self.asks_consent:
             self._save_consent(form.get("may_train") == "1", turn, person)

@@ -9,6 +9,7 @@ from typing import Any, Final
 from chatbot.ui.blocks import refusal
 from chatbot.ui.chat_state import OpenChat
 from chatbot.ui.chat_view import ChatView, TalksView, render_talks
+from chatbot.ui.event_input import read_number, to_text
 from chatbot.ui.i18n import t
 from chatbot.ui.live import LiveAnswer
 from chatbot.ui.parts import Parts
@@ -36,8 +37,8 @@ class ChatReader:
 
     def find_turn(self, data: dict[str, Any], person: Person) -> Turn:
         """The turn that a button named, if it is the person's own; else an error on the screen."""
-        named = str(data.get("turn", ""))
-        turn = self.parts.store.get_turn(int(named)) if named.isdecimal() else None
+        named = read_number(data, "turn")
+        turn = None if named is None else self.parts.store.get_turn(named)
         if turn is None or self.find_conversation(turn.conversation_id, person) is None:
             raise refusal(person.lang, t(person.lang, "error_not_yours"))
         return turn
@@ -97,7 +98,7 @@ class ChatReader:
         self, state: OpenChat, person: Person, query: str | None, writing: Sequence[LiveAnswer]
     ) -> str:
         """The person's earlier conversations, or those that contain the words."""
-        query, num = (query or "").strip()[:MAX_QUERY], state.num_talks
+        query, num = to_text(query).strip()[:MAX_QUERY], state.num_talks
         found = self.parts.store.list_conversations(
             person.person_id, query=query or None, limit=num + 1
         )

@@ -21,6 +21,7 @@ from chatbot.ui.chat_reader import ChatReader
 from chatbot.ui.chat_screen import ChatScreen, Updates
 from chatbot.ui.chat_state import Chips, OpenChat
 from chatbot.ui.chat_visits import Visit, Visits
+from chatbot.ui.event_input import read_text, to_text
 from chatbot.ui.header import Header
 from chatbot.ui.i18n import describe_error, t
 from chatbot.ui.live import LiveAnswers
@@ -82,7 +83,7 @@ class ChatTab:
     @needs("chatter")
     async def on_load(self, remembered: str, request: gr.Request) -> AsyncIterator[Updates]:
         """First sight of the page, or a reload."""
-        wanted = OpenChat(remembered or "")
+        wanted = OpenChat(to_text(remembered))
         async for updates in self._open(wanted, self._person(request), request):
             yield updates
 
@@ -94,10 +95,10 @@ class ChatTab:
         person, data = self._person(request), event_data(event)
         if data.get("action") == "more":
             state = state.with_more_talks()
-            html = await self.screen.show_talks(state, person, str(data.get("query", "")))
+            html = await self.screen.show_talks(state, person, read_text(data, "query"))
             yield {self.part.talks: html, self.part.state: state}
             return
-        wanted = OpenChat(str(data.get("id", "")), num_talks=state.num_talks)
+        wanted = OpenChat(read_text(data, "id"), num_talks=state.num_talks)
         async for updates in self._open(wanted, person, request):
             yield updates
 
@@ -149,7 +150,7 @@ class ChatTab:
             match data.get("action"):
                 case "ask":
                     chips = Chips(location, work_type, category)
-                    steps = self.answers.say(str(data.get("text", "")), state, chips, visit)
+                    steps = self.answers.say(read_text(data, "text"), state, chips, visit)
                 case "retry":
                     turn = await asyncio.to_thread(self.reader.find_turn, data, visit.person)
                     steps = self.answers.retry(turn, state, visit)

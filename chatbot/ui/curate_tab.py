@@ -29,6 +29,7 @@ from chatbot.ui.curate_view import (
     render_queue,
 )
 from chatbot.ui.datasets_panel import DatasetsPanel
+from chatbot.ui.event_input import read_form
 from chatbot.ui.feedback_view import read_fields
 from chatbot.ui.i18n import t, translate_error
 from chatbot.ui.import_panel import ImportPanel
@@ -207,7 +208,7 @@ class CurateTab:
         elif action == "exclude":
             done = exclude_examples(self.parts.store, ids, curator=person.person_id)
         else:
-            self._save(data.get("form") or {}, ids[0], person)
+            self._save(read_form(data), ids[0], person)
         if done.refused:
             first = done.refused[0]
             return replace(state, message=describe_refusal(first.code, first.message, person.lang))

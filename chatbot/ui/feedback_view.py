@@ -13,6 +13,7 @@ from chatbot.recommendation import (
     Recommendation,
     from_dict,
 )
+from chatbot.ui.event_input import read_text
 from chatbot.ui.i18n import t, wording
 from chatbot.ui.icons import icon
 from feedback_store.records import Feedback
@@ -120,11 +121,11 @@ def read_fields(form: dict[str, Any]) -> Recommendation:
     """The recommendation that was typed; raises RecommendationError naming the field."""
     return from_dict(
         {
-            "recommend": str(form.get("recommend", "")).strip(),
+            "recommend": read_text(form, "recommend").strip(),
             "challenges": [
                 {
-                    "title": str(form.get(f"title-{number}", "")).strip(),
-                    "description": str(form.get(f"description-{number}", "")).strip(),
+                    "title": read_text(form, f"title-{number}").strip(),
+                    "description": read_text(form, f"description-{number}").strip(),
                 }
                 for number in (1, 2, 3)
             ],

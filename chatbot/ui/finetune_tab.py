@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import gradio as gr
 
 from chatbot.ui.blocks import SHORT, event_data, html_part, tell
+from chatbot.ui.event_input import read_form
 from chatbot.ui.finetune_view import ENDED, FinetuneView, is_running, render_finetune
 from chatbot.ui.header import Header
 from chatbot.ui.i18n import translate_error
@@ -89,7 +90,7 @@ class FinetuneTab:
         return self._show(state, person, request)
 
     def _start(self, data: dict[str, Any], person: Person) -> Watching:
-        learning, form = self.parts.learning, data.get("form") or {}
+        learning, form = self.parts.learning, read_form(data)
         recipes = learning.recipes()
         wanted, kind = str(form.get("recipe", "")), form.get("kind")
         recipe = wanted if wanted in recipes else recipes[0]

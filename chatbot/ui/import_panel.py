@@ -14,6 +14,7 @@ import gradio as gr
 
 from chatbot.ui.blocks import QUIET, event_data, html_part
 from chatbot.ui.curate_flags import describe_evidence, describe_fix, flag_label
+from chatbot.ui.event_input import read_form
 from chatbot.ui.i18n import TEXTS, t, translate_error
 from chatbot.ui.icons import icon
 from chatbot.ui.labels import label
@@ -174,7 +175,7 @@ class ImportPanel:
             yield gr.skip(), "", NOTHING
             return
         if data.get("action") == "map":
-            columns = read_mapping(data.get("form") or {}, waiting.preview)
+            columns = read_mapping(read_form(data), waiting.preview)
             settings = ImportSettings(RowSettings(checks=self.parts.checks, columns=columns))
             async for html, is_done in self._import(waiting.paths[0], settings, person):
                 yield gr.skip(), html, waiting

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from chatbot.ui.blocks import SHORT, event_data, html_part
+from chatbot.ui.event_input import read_number
 from chatbot.ui.event_view import Reader
 from chatbot.ui.log_view import render_csv, render_log
 from chatbot.ui.parts import Parts
@@ -43,8 +44,7 @@ class LogTab:
     @needs("admin")
     def on_act(self, event: gr.EventData, request: gr.Request) -> str:
         """Older entries."""
-        before = str(event_data(event).get("before", ""))
-        return self._show(request, int(before) if before.isdecimal() else None)
+        return self._show(request, read_number(event_data(event), "before"))
 
     def _show(self, request: gr.Request, before: int | None) -> str:
         person = require_admin(self.parts, request)

@@ -220,18 +220,41 @@ async def test_a_failed_answer_ends_in_one_error_instead_of_close(
     assert posted.json()["data"] is None
 
 
-async def test_a_warming_engine_is_503_with_a_time_to_come_again(
-    make_service: MakeService,
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(("path", "asked"), [(BASE, INFO), (FREE, TALK)])
+async def test_an_engine_that_starts_again_is_503_with_a_time_to_come_again(
+    make_service: MakeService, method: str, path: str, asked: dict[str, str]
 ) -> None:
     service = make_service()
-    assert isinstance(service.engine, ScriptedEngine)
-    service.engine.state, service.engine.detail = "starting", "Loading weights."
+    engine = service.engine
+    assert isinstance(engine, ScriptedEngine)
+    given: dict[str, Any] = {"params": asked} if method == "GET" else {"json": asked}
     async with client_of(build_app(service)) as client:
-        response = await client.get(BASE, params=INFO)
-        health = (await client.get("/health", headers=HERE)).json()
-    assert response.status_code == 503
-    assert int(response.headers["retry-after"]) >= 1
-    assert (health["status"], health["why"]) == ("warming", "Loading weights.")
+        engine.state, engine.detail = "starting", "Loading weights."
+        response = await client.request(method, path, **given)
+        told = (await client.get("/health", headers=HERE)).json()
+        engine.state, engine.detail = "ready", "It answers."
+        again = await client.request(method, path, **given)
+        after = (await client.get("/health", headers=HERE)).json()
+    assert (response.status_code, int(response.headers["retry-after"]) >= 1) == (503, True)
+    assert "모델을 준비하고 있어요" in response.text
+    assert (told["status"], told["engine"], told["why"]) == (
+        "warming",
+        "starting",
+        "Loading weights.",
+    )
+    assert (again.status_code, after["status"]) == (200, "ready")
+
+
+async def test_an_event_source_reads_that_the_model_warms_up(make_service: MakeService) -> None:
+    service = make_service()
+    assert isinstance(service.engine, ScriptedEngine)
+    service.engine.state = "starting"
+    async with client_of(build_app(service)) as client:
+        response = await client.get(FREE, params=TALK, headers=EVENT_SOURCE)
+    assert response.status_code == 200
+    [(name, told)] = parse_events(response.text)
+    assert (name, told["status"]) == ("error", 503)
 
 
 async def test_an_engine_that_sleeps_for_a_training_is_503_and_says_so(
