@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 ORDER_FILE: Final = "recipe.json"
 METRICS_FILE: Final = "metrics.jsonl"
 EVENTS_FILE: Final = "events.jsonl"
+ALIVE_FILE: Final = "alive"  # touched with every micro-batch
 SAMPLES_FILE: Final = "samples.jsonl"
 RESULT_FILE: Final = "result.json"
 LOG_FILE: Final = "log.txt"

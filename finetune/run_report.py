@@ -4,13 +4,24 @@ processes writes.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from finetune.job import EVENTS_FILE, METRICS_FILE, RESULT_FILE, SAMPLES_FILE, write_json
+from finetune.job import (
+    ALIVE_FILE,
+    EVENTS_FILE,
+    METRICS_FILE,
+    RESULT_FILE,
+    SAMPLES_FILE,
+    write_json,
+)
 from finetune.run_files import append_line
+
+_MARK_EVERY_S: Final = 1.0
 
 
 class RunReport:
@@ -19,6 +30,7 @@ class RunReport:
     def __init__(self, run_dir: Path) -> None:
         self.run_dir = run_dir
         self.is_writer = int(os.environ.get("RANK", "0")) == 0
+        self._marked_at = float("-inf")
 
     def _append(self, name: str, values: Mapping[str, Any]) -> None:
         if self.is_writer:
@@ -31,6 +43,14 @@ class RunReport:
     def metrics(self, step: int, total_steps: int, values: Mapping[str, float]) -> None:
         """Figures of one step."""
         self._append(METRICS_FILE, {"step": step, "total_steps": total_steps, **values})
+
+    def alive(self) -> None:
+        """Another micro-batch is done; whoever watches sees it by the time of a file."""
+        now = time.monotonic()
+        if self.is_writer and now - self._marked_at >= _MARK_EVERY_S:
+            self._marked_at = now
+            with contextlib.suppress(OSError):  # a full disk ends the training elsewhere, or not
+                (self.run_dir / ALIVE_FILE).touch()
 
     def sample(self, step: int, prompt: str, expected: str, answer: str) -> None:
         """One answer of the model in training."""

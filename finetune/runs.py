@@ -22,11 +22,15 @@ from finetune.card_lending import reclaim_card
 from finetune.checkpoints import find_checkpoint
 from finetune.job import (
     ADAPTER_DIR,
+    ALIVE_FILE,
     CHECKPOINTS_DIR,
+    EVENTS_FILE,
     LOG_FILE,
+    METRICS_FILE,
     PREFERENCES_DIR,
     PREFERENCES_FILE,
     RESULT_FILE,
+    SAMPLES_FILE,
 )
 from finetune.memory_history import remember_memory, remember_shortage
 from finetune.preferences import write_preferences
@@ -53,6 +57,8 @@ __all__ = [
 
 _CANCEL_MARK: Final = "cancel"
 _STALL_MARK: Final = "stalled"
+_STUCK_MARK: Final = "stuck"  # holds for how many minutes
+_SIGNS: Final = (METRICS_FILE, EVENTS_FILE, SAMPLES_FILE, ALIVE_FILE)
 _SHORTAGE_MARK: Final = "shortage"  # its end by force has been learnt from
 _COMPARISON_MARK: Final = "comparison"
 _HOPELESS: Final = ("diverged", "plateau", "not_a_number")  # it would come to the same again
@@ -158,13 +164,19 @@ def watch_run(store: Store, data_dir: Path, run_id: str) -> Generator[RunProgres
     Closing the iterator leaves the run alone.
     """
     run = get_run(store, run_id)
-    log = RunLog(run_id, run_dir_of(data_dir, run_id))
+    run_dir = run_dir_of(data_dir, run_id)
+    log = RunLog(run_id, run_dir)
     shown: RunProgress | None = None
     watch = stall.StallWatch(run.pid or 0)
+    progress_watch = stall.ProgressWatch([run_dir / name for name in _SIGNS])
     while True:
         mark = _mark_of(run)
         if mark is not None and watch.is_stalled():
-            (run_dir_of(data_dir, run_id) / _STALL_MARK).touch()
+            (run_dir / _STALL_MARK).touch()
+            end_process(mark)
+        elif mark is not None and progress_watch.is_stuck():
+            minutes = round(progress_watch.patience_s / 60)
+            (run_dir / _STUCK_MARK).write_text(str(minutes), encoding="ascii")
             end_process(mark)
         is_over = run.state not in _OPEN or mark is None or not is_alive(mark)
         figures = log.refresh()  # after the look at the process, so that nothing is missed
@@ -238,6 +250,11 @@ def _explain_death(run: Run, data_dir: Path) -> tuple[str, str]:
         minutes = round(stall.PATIENCE_S / 60)
         code = "stalled" if can_go_on else "stalled_early"
         return code, f"The training did nothing for {minutes} minutes and was ended. {again}"
+    if (run_dir / _STUCK_MARK).exists():
+        minutes_text = (run_dir / _STUCK_MARK).read_text(encoding="ascii")
+        code = "stuck" if can_go_on else "stuck_early"
+        what = f"The training computed for {minutes_text} minutes without finishing one batch"
+        return code, f"{what} and was ended. {again}"
     mark = _mark_of(run)
     if mark is not None and exit_code(mark) == -9:
         return _explain_kill(can_go_on=can_go_on)
@@ -336,7 +353,7 @@ def resume_run(
     with _STARTING:
         _refuse_second(store)
         renew_order(store, run, settings or RunSettings())
-        for name in (RESULT_FILE, _CANCEL_MARK, _STALL_MARK, _SHORTAGE_MARK):
+        for name in (RESULT_FILE, _CANCEL_MARK, _STALL_MARK, _STUCK_MARK, _SHORTAGE_MARK):
             (run_dir / name).unlink(missing_ok=True)
         with _spawning(run_dir) as mark:
             return store.update_run(

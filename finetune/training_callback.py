@@ -109,6 +109,15 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         """Stop the clock of this step."""
         self._training_s += time.monotonic() - self._step_began
         self._first_step_at = self._first_step_at or time.time()
+        self._report.alive()
+
+    def on_substep_end(self, _args: Any, _state: Any, _control: Any, **_: Any) -> None:
+        """A step of many micro-batches may take very long; each is a sign of life."""
+        self._report.alive()
+
+    def on_prediction_step(self, _args: Any, _state: Any, _control: Any, **_: Any) -> None:
+        """So may an evaluation."""
+        self._report.alive()
 
     def on_log(
         self, _args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any

@@ -29,6 +29,7 @@ sys.exit(1)
 """
 CRASHES = "print('the disk is on fire'); raise SystemExit(3)"
 SLEEPS = "import time; time.sleep(300)"
+SPINS = "while True: pass"
 DEAF = """
 import signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -53,6 +53,7 @@ from tests.finetune.run_bench import (
     FAILS,
     HALF_GONE,
     SLEEPS,
+    SPINS,
     TRAINS,
     Bench,
     leave_checkpoint,
@@ -304,6 +305,25 @@ def test_a_process_that_stands_still_is_ended_and_can_go_on(
     assert "Resume the run" in str(ended.error)
     assert not is_alive(mark_of(run))
     assert find_resumable(bench.store, bench.data_dir) == ended
+
+
+@pytest.mark.parametrize(
+    ("has_checkpoint", "code", "said"),
+    [(True, "stuck", "Resume the run"), (False, "stuck_early", "start again")],
+)
+def test_a_process_that_computes_and_gets_nowhere_is_ended(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, has_checkpoint: bool, code: str, said: str
+) -> None:
+    bench.will_run(SPINS)
+    monkeypatch.setattr(stall, "QUIET_S", 1.0)
+    run = bench.start()
+    if has_checkpoint:
+        leave_checkpoint(run_dir_of(bench.data_dir, run.run_id))
+    ended = bench.watch(run)
+    assert (ended.state, ended.result["error"]["code"]) == ("interrupted", code)
+    assert "without finishing one batch" in str(ended.error)
+    assert said in str(ended.error)
+    assert not is_alive(mark_of(run))
 
 
 def test_checkpoints_go_once_the_adapter_is_a_version(bench: Bench) -> None:

@@ -16,6 +16,7 @@ from finetune.adapter_checks import check_adapter
 from finetune.checkpoints import is_whole
 from finetune.job import (
     ADAPTER_DIR,
+    ALIVE_FILE,
     CHECKPOINTS_DIR,
     EVENTS_FILE,
     METRICS_FILE,
@@ -68,6 +69,7 @@ def test_what_is_shown_while_it_trains_is_all_there(llama: Path, tmp_path: Path)
         "saving",
     ]
     assert [line["step"] for line in read_lines(run_dir / SAMPLES_FILE)] == [3, 3, 6, 6]
+    assert (run_dir / ALIVE_FILE).exists()  # the sign of life of each micro-batch
     figures = result["preflight"]["figures"]
     assert 0.2 < figures["supervised_share"] < 0.9
     assert result["adapter"]["base_model"] == llama.name
