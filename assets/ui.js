@@ -170,8 +170,18 @@ window.eco = (() => {
       translate();
     }
   };
+  // Names that Gradio gives its own buttons, in English whatever the language.
+  const GRADIO_NAMES = { "More tabs": "more_tabs", "Click to upload or drop files": "import_title" };
+  const nameButtons = () => {
+    for (const [english, key] of Object.entries(GRADIO_NAMES)) {
+      for (const button of document.querySelectorAll(`button[aria-label="${english}"]`)) {
+        if (words[key]) button.setAttribute("aria-label", words[key]);
+      }
+    }
+  };
   const settle = (element) => {
     nameGroups();
+    nameButtons();
     watchToasts();
     restoreQuestion(element);
     const told = element.querySelector("[data-told]"); // said once, below all that was said before

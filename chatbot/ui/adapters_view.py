@@ -78,10 +78,12 @@ def _render_waiting(view: AdaptersView) -> str:
     sentence = t(lang, "production_waits", version=escape(view.production or ""))
     if view.trial is not None and view.trial.trial is not None:
         sentence = f"{sentence} {t(lang, 'trial_rests')}"
+    why, own = _why_waiting(view.waiting, lang), ""
+    if not view.waiting.values:  # the server's own words name what ours leave out
+        own = f' title="{escape(view.waiting.message)}"'
     return (
         f'<div class="eco-notice eco-notice-warn" id="adapters-waiting" role="status">'
-        f'{icon("warn")}<div><p>{sentence}</p><p class="eco-small" '
-        f'title="{escape(view.waiting.message)}">{escape(_why_waiting(view.waiting, lang))}</p>'
+        f'{icon("warn")}<div><p>{sentence}</p><p class="eco-small"{own}>{escape(why)}</p>'
         "</div></div>"
     )
 

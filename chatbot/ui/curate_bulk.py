@@ -89,8 +89,9 @@ def make_plan(
     examples = [example for example in free if example.state != _TARGETS[deed]]
     foreseen = [foresee_accepting(e, checks) for e in examples] if deed == "accept" else []
     outcomes = [found.outcome for found in foreseen]
-    pairs = zip(examples, foreseen, strict=False)  # of what is excluded nothing is foreseen
+    pairs = list(zip(examples, foreseen, strict=False))  # to exclude needs no foresight
     doubts = {example.example_id: _find_doubts(example, found) for example, found in pairs}
+    refused = {example.example_id for example, found in pairs if found.outcome == "refused"}
     warnings = {example_id: names for example_id, names in doubts.items() if names}
     return BulkPlan(
         deed=deed,
@@ -98,9 +99,9 @@ def make_plan(
         num_matching=page.total,
         num_held=len(page.items) - len(free),
         num_fixed=outcomes.count("fixed"),
-        num_refused=outcomes.count("refused"),
+        num_refused=len(refused),
         warnings=warnings,
-        samples=_pick(examples, warnings),
+        samples=_pick([e for e in examples if e.example_id not in refused], warnings),
     )
 
 
@@ -196,13 +197,16 @@ def _render_plan(plan: BulkPlan, lang: str, focus: Focus) -> str:
         _render_sample(example, plan.warnings.get(example.example_id, ()), lang)
         for example in plan.samples
     )
+    shown = ""
+    if samples:
+        shown = f'<p class="eco-muted">{t(lang, "bulk_samples")}</p>'
+        shown += f'<ul class="eco-samples">{samples}</ul>'
     question = t(lang, f"bulk_plan_{plan.deed}", num=f"{plan.num_decided:,}")
     return (
         f'<div class="eco-plan" id="curate-plan" role="group" tabindex="-1" '
         f'aria-labelledby="curate-plan-title"{focus.mark("plan")}>'
         f'<h3 id="curate-plan-title">{question}</h3>{_render_warnings(plan, lang)}'
-        f'<ul class="eco-notes">{listing}</ul>'
-        f'<p class="eco-muted">{t(lang, "bulk_samples")}</p><ul class="eco-samples">{samples}</ul>'
+        f'<ul class="eco-notes">{listing}</ul>{shown}'
         f'<div class="eco-form-buttons"><button type="button" class="eco-button" '
         f'id="curate-plan-cancel" data-action="bulk-cancel" data-escape="1">{t(lang, "cancel")}'
         f"</button>{_render_go(plan, lang)}</div></div>"

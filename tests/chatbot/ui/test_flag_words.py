@@ -140,7 +140,7 @@ def test_what_was_seen_is_told_with_its_figures_in_both_languages() -> None:
     lacking = {"name": "missing_key", "severity": "error", "evidence": "x", "fix": "y"}
     params = {"field": "challenge 2", "keys": "title, description"}
     told = describe_evidence({**lacking, "params": params}, "ko")
-    assert told == "<b>챌린지 2에 빠진 칸: 제목, 설명</b>"
+    assert told == "<b>챌린지 2에 빠진 칸: 제목, 설명.</b>"
 
 
 def named_sentences(path: Path) -> set[str]:
