@@ -138,8 +138,6 @@ window.eco = (() => {
   const words = window.ecoWords || {};
   const fill = (text, values) => text.replace(/{(\w+)}/g, (_, name) => values[name] || "");
   const GRADIO_SENTENCES = [
-    [/^Invalid file types?: (.*)\. Only (.*) allowed\.$/,
-      (found) => fill(words.toast_wrong_file, { names: found[1], kinds: found[2] })],
     [/^File\(s\) exceed the maximum allowed size of (.*?): (.*)$/,
       (found) => fill(words.toast_large_file, { limit: found[1], names: found[2] })],
     [/^Connection (?:to the server was lost|errored out)/, () => words.toast_lost],
@@ -179,9 +177,19 @@ window.eco = (() => {
       }
     }
   };
+  // The kinds that the dialog of the system offers. Gradio's own filter would refuse all files of a
+  // drop for one of another kind, and cover the box with an error.
+  const offerKinds = () => {
+    for (const kinds of document.querySelectorAll("[data-accept]")) {
+      for (const input of document.querySelectorAll(`#${kinds.dataset.of} input[type=file]`)) {
+        input.accept = kinds.dataset.accept;
+      }
+    }
+  };
   const settle = (element) => {
     nameGroups();
     nameButtons();
+    offerKinds();
     watchToasts();
     restoreQuestion(element);
     const told = element.querySelector("[data-told]"); // said once, below all that was said before

@@ -32,7 +32,6 @@ logger = logging.getLogger(__name__)
 
 OnProgress = Callable[[ImportProgress], None]
 
-FILE_TYPES: Final = list(SUFFIXES)
 POLL_S: Final = 0.3
 MAX_REASONS: Final = 6
 
@@ -120,9 +119,14 @@ class ImportPanel:
             self.files = gr.File(
                 label=label("import_title"),
                 file_count="multiple",
-                file_types=list(FILE_TYPES),
                 elem_id="curate-import",
                 height=150,
+            )
+            accepted = ",".join(SUFFIXES)
+            html_part(
+                "curate-import-kinds",
+                f'<i hidden data-of="curate-import" data-accept="{accepted}"></i>',
+                visible="hidden",
             )
             self.starter = gr.Button(
                 label("import_starter"), elem_id="curate-starter", variant="secondary", size="md"

@@ -24,7 +24,7 @@ from chatbot.ui.i18n import LANG_COOKIE, pick_lang, t, wording
 
 ASSETS_DIR: Final = Path(__file__).parents[2] / "assets"
 _BROWSER_WORDS: Final = (
-    *("toast_info", "toast_warning", "toast_error", "toast_wrong_file", "toast_large_file"),
+    *("toast_info", "toast_warning", "toast_error", "toast_large_file"),
     *("toast_lost", "error_busy", "error_unexpected", "close", "more_tabs", "import_title"),
 )
 _PAGES: Final = ("/", STUDIO_PREFIX, f"{STUDIO_PREFIX}/")

@@ -62,6 +62,8 @@ def test_the_three_choices_alone_are_a_question(url: str, open_page: OpenPage) -
     page = open_page(url)
     page.click("#chat-ask-base button, button#chat-ask-base")
     expect(page.locator(".toast-body")).to_contain_text("하나씩 골라")
+    expect(page.locator(".toast-title")).to_have_text("알림")
+    expect(page.locator(".toast-close")).to_have_attribute("aria-label", "닫기")
     page.check("#chat-location input[value=beach]", force=True)
     page.check("#chat-work input[value=remote]", force=True)
     page.check("#chat-category input[value=VEGAN]", force=True)

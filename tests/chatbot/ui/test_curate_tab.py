@@ -135,16 +135,19 @@ def test_the_bulk_part_is_used_with_the_keyboard_alone(page: Page) -> None:
     expect(page.locator("[data-count=excluded] b")).to_have_text(str(excluded))
 
 
-def test_a_file_of_another_kind_is_refused_in_the_language_of_the_page(
+def test_a_file_of_another_kind_is_told_by_name_and_the_others_are_imported(
     page: Page, tmp_path: Path
 ) -> None:
-    file = tmp_path / "photo.png"
-    file.write_bytes(b"\x89PNG")
-    page.set_input_files("#curate-import input[type=file]", file)
-    toast = page.locator(".toast-body")
-    expect(toast.locator(".toast-title")).to_have_text("문제가 있어요")
-    expect(toast).to_contain_text("읽을 수 없는 종류의 파일이에요: photo.png")
-    expect(toast.locator(".toast-close")).to_have_attribute("aria-label", "닫기")
+    photo, table = tmp_path / "photo.png", tmp_path / "good.jsonl"
+    photo.write_bytes(b"\x89PNG")
+    table.write_text(json.dumps({"instruction": "물음", "output": "답이에요."}), encoding="utf-8")
+    files = page.locator("#curate-import input[type=file]")
+    expect(files).to_have_attribute("accept", ".json,.jsonl,.ndjson,.csv,.tsv,.xlsx,.parquet")
+    files.set_input_files([photo, table])
+    told = page.locator("#curate-import-result")
+    expect(told.locator("[data-import=new] b")).to_have_text("1")
+    expect(told).to_contain_text("photo.png: 읽을 수 없는 종류의 파일이에요")
+    expect(page.locator(".toast-body")).to_have_count(0)
 
 
 def test_a_flag_leads_to_its_twin_and_the_tokens_are_shown(page: Page) -> None:
