@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 from chatbot.recommendation import Recommendation, RecommendationError, canonical, parse
 from chatbot.themes import FIELDS
-from feedback_store.records import NewExample
+from feedback_store.records import Example, NewExample
 from finetune import hygiene, text_checks
 from finetune.category_fit import catalog_judge
 from finetune.chat_template import TokenizerError, find_tokenizer
@@ -282,6 +282,18 @@ def check_example(
         flags += check(row)
     order = {"error": 0, "warning": 1, "info": 2}
     return tuple(sorted(flags, key=lambda flag: order[flag.severity]))
+
+
+def retell_flags(
+    example: Example, settings: CheckSettings = DEFAULT_CHECKS
+) -> tuple[dict[str, Any], ...]:
+    """The flags that the example has; what was kept before flags had params gets them now."""
+    if all("params" in flag for flag in example.flags):
+        return example.flags
+    now = {flag.name: flag.to_dict() for flag in check_example(example, settings)}
+    return tuple(
+        flag if "params" in flag else now.get(str(flag["name"]), flag) for flag in example.flags
+    )
 
 
 def describe_format(original_text: str) -> str:

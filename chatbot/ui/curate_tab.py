@@ -39,6 +39,7 @@ from chatbot.ui.set_panel import SetPanel
 from chatbot.ui.token_strip import render_tokens
 from feedback_store.errors import StoreError
 from feedback_store.records import Example, ExampleFilter
+from finetune.checks import retell_flags
 from finetune.curate import (
     CurateError,
     Decision,
@@ -292,6 +293,8 @@ class CurateTab:
         self, state: Queue, example: Example | None, counts: QueueCounts, person: Person
     ) -> QueueView:
         fix = find_suggestion(example, self.parts.checks) if example else None
+        if example:
+            example = replace(example, flags=retell_flags(example, self.parts.checks))
         tokens = ""
         if state.shows_tokens and example and not state.is_fixing:
             text = fix.completion if fix else example.completion

@@ -145,3 +145,15 @@ def test_those_with_a_doubt_can_be_left_out_of_a_bulk_decision(tab: CurateTab) -
     left = tab.parts.store.get_example(2)
     assert left
     assert left.state == "pending"
+
+
+def test_flags_of_an_earlier_version_are_told_in_the_language_of_the_page(store: Store) -> None:
+    said = "2 challenges came; exactly 3 are needed."
+    flag = {"name": "wrong_count", "severity": "error", "evidence": said, "fix": "Leave three."}
+    two = canonical(numbered_answer(1)).rsplit(",{", 1)[0] + "]}"
+    store.add_examples([make_example(completion=two, flags=(flag,))])
+    nothing = cast("Any", None)
+    tab = CurateTab(Parts(nothing, store, nothing, ScriptedLearning(store), identify=nothing))
+    html = tab._show(Queue(), KIM)[2]
+    assert "<b>챌린지가 2개예요. 3개여야 해요.</b>" in html
+    assert said not in html
