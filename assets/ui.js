@@ -180,10 +180,17 @@ window.eco = (() => {
   // The kinds that the dialog of the system offers. Gradio's own filter would refuse all files of a
   // drop for one of another kind, and cover the box with an error.
   const offerKinds = () => {
-    for (const kinds of document.querySelectorAll("[data-accept]")) {
-      for (const input of document.querySelectorAll(`#${kinds.dataset.of} input[type=file]`)) {
-        input.accept = kinds.dataset.accept;
-      }
+    for (const kinds of document.querySelectorAll("[data-accept]:not([data-eco])")) {
+      const box = document.getElementById(kinds.dataset.of);
+      if (!box) continue;
+      kinds.dataset.eco = "1";
+      const offer = () => {
+        for (const input of box.querySelectorAll("input[type=file]")) {
+          if (input.accept !== kinds.dataset.accept) input.accept = kinds.dataset.accept;
+        }
+      };
+      new MutationObserver(offer).observe(box, { childList: true, subtree: true }); // made anew
+      offer();
     }
   };
   const settle = (element) => {

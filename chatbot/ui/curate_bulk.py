@@ -192,7 +192,8 @@ def _render_plan(plan: BulkPlan, lang: str, focus: Focus) -> str:
         )
         if count > 0
     ]
-    listing = "".join(f"<li>{note}</li>" for note in notes)
+    items = "".join(f"<li>{note}</li>" for note in notes)
+    listing = f'<ul class="eco-notes">{items}</ul>' if items else ""
     samples = "".join(
         _render_sample(example, plan.warnings.get(example.example_id, ()), lang)
         for example in plan.samples
@@ -206,7 +207,7 @@ def _render_plan(plan: BulkPlan, lang: str, focus: Focus) -> str:
         f'<div class="eco-plan" id="curate-plan" role="group" tabindex="-1" '
         f'aria-labelledby="curate-plan-title"{focus.mark("plan")}>'
         f'<h3 id="curate-plan-title">{question}</h3>{_render_warnings(plan, lang)}'
-        f'<ul class="eco-notes">{listing}</ul>{shown}'
+        f"{listing}{shown}"
         f'<div class="eco-form-buttons"><button type="button" class="eco-button" '
         f'id="curate-plan-cancel" data-action="bulk-cancel" data-escape="1">{t(lang, "cancel")}'
         f"</button>{_render_go(plan, lang)}</div></div>"
