@@ -218,10 +218,12 @@ window.eco = (() => {
     if (talk) write(sessionStorage, "eco-conversation", talk.dataset.conversation);
     const wanted = element.querySelector("[data-autofocus]");
     const key = wanted ? wanted.dataset.autofocus : "";
-    if (wanted && key !== lastFocus.get(element)) {
+    if (!wanted) lastFocus.delete(element);
+    else if (key !== lastFocus.get(element)) {
       lastFocus.set(element, key);
-      wanted.focus();
-      pressed = { element, id: wanted.id };
+      const field = wanted.matches("form") ? wanted.querySelector("textarea, input") : wanted;
+      field.focus();
+      pressed = { element, id: field.id };
     }
     keepFocus(element);
     const isLive = element.querySelector("[data-follow]") !== null;

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import gradio as gr
 
-from chatbot.recommendation import RecommendationError, canonical
+from chatbot.recommendation import Recommendation, RecommendationError, canonical
 from chatbot.ui.blocks import SHORT, event_data, html_part, tell
 from chatbot.ui.curate_bulk import (
     NO_FOCUS,
@@ -30,7 +30,7 @@ from chatbot.ui.curate_view import (
 )
 from chatbot.ui.datasets_panel import DatasetsPanel
 from chatbot.ui.event_input import read_form
-from chatbot.ui.feedback_view import read_fields
+from chatbot.ui.feedback_view import keep_fields, read_fields
 from chatbot.ui.i18n import t, translate_error
 from chatbot.ui.import_panel import ImportPanel
 from chatbot.ui.parts import Parts
@@ -66,6 +66,7 @@ class Queue:
     decided: tuple[tuple[int, ...], ...] = ()  # for undo, the last one at the end
     seen: tuple[str, str] | None = None  # state and answer of the row as it was shown
     is_fixing: bool = False
+    draft: Recommendation | str | None = None  # what was typed and could not be saved
     twin_id: int | None = None
     shows_tokens: bool = False
     is_bulk_open: bool = False
@@ -75,7 +76,9 @@ class Queue:
 
     def leave_row(self) -> Queue:
         """On to whatever comes next."""
-        return replace(self, example_id=None, seen=None, is_fixing=False, twin_id=None, plan=None)
+        return replace(
+            self, example_id=None, seen=None, is_fixing=False, draft=None, twin_id=None, plan=None
+        )
 
 
 class CurateTab:
@@ -137,10 +140,10 @@ class CurateTab:
             state = self._apply(data, state, person)
         except CurateError as error:
             sentence = describe_refusal(error.code, str(error), person.lang)
-            state = replace(state, message=sentence)
+            state = replace(state, message=sentence, draft=_keep_typed(data))
         except (RecommendationError, StoreError) as error:
             sentence = translate_error(person.lang, error.code, str(error))
-            state = replace(state, message=sentence)
+            state = replace(state, message=sentence, draft=_keep_typed(data))
         return self._show(state, person)
 
     def _apply(self, data: dict[str, Any], state: Queue, person: Person) -> Queue:
@@ -152,9 +155,9 @@ class CurateTab:
             case "undo":
                 return self._undo(state, person)
             case "fix":
-                return replace(state, is_fixing=True)
+                return replace(state, is_fixing=True, draft=None)
             case "cancel":
-                return replace(state, is_fixing=False)
+                return replace(state, is_fixing=False, draft=None)
             case "tokens":
                 return replace(state, shows_tokens=not state.shows_tokens)
             case "compare":
@@ -307,6 +310,7 @@ class CurateTab:
             feedback=self._feedback(example),
             suggestion=fix.completion if fix else None,
             is_fixing=state.is_fixing,
+            draft=state.draft,
             message=state.message,
             can_undo=bool(state.decided),
             twin=self.parts.store.get_example(state.twin_id) if state.twin_id else None,
@@ -344,6 +348,14 @@ class CurateTab:
             matching=store.count_examples(wanted),
             flags=store.count_examples_by("flag", replace(everything, state=wanted.state)),
         )
+
+
+def _keep_typed(data: dict[str, Any]) -> Recommendation | str | None:
+    """What stood in the form that could not be saved."""
+    if data.get("action") != "save":
+        return None
+    form = data.get("form") or {}
+    return read_answer(form) or keep_fields(form)
 
 
 def _fold_bulk(state: Queue) -> Queue:

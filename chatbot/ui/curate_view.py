@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any, Final
 
-from chatbot.recommendation import RecommendationError, parse
+from chatbot.recommendation import Recommendation, RecommendationError, parse
 from chatbot.themes import FIELDS
 from chatbot.ui.cards import option_label, render_info
 from chatbot.ui.curate_flags import flag_label, render_flags
@@ -65,6 +65,7 @@ class QueueView:
     feedback: Feedback | None = None
     suggestion: str | None = None  # a better completion, where one is certain
     is_fixing: bool = False
+    draft: Recommendation | str | None = None  # what was typed, where it could not be saved
     message: str = ""
     can_undo: bool = False
     twin: Example | None = None  # a second example to compare with
@@ -293,23 +294,32 @@ def _render_buttons(view: QueueView) -> str:
 
 def _render_fix_form(view: QueueView, example: Example) -> str:
     lang = view.lang
-    text = view.suggestion or example.completion
-    try:
-        inputs = render_fields(parse(text), lang)
-    except RecommendationError:
+    typed = view.draft or _find_typed(view.suggestion or example.completion)
+    if isinstance(typed, Recommendation):
+        inputs = render_fields(typed, lang)
+    else:
         inputs = (
             f'<label class="eco-field"><span>{t(lang, "field_answer")}</span>'
-            f'<textarea name="text" id="edit-text" rows="8" required>{escape(text)}</textarea>'
+            f'<textarea name="text" id="edit-text" rows="8" required>{escape(typed)}</textarea>'
             "</label>"
         )
     return (
         f'<form class="eco-edit" id="curate-form" data-action="save" '
-        f'data-example="{example.example_id}">{inputs}<div class="eco-form-buttons">'
+        f'data-example="{example.example_id}" data-autofocus="fix-{example.example_id}">{inputs}'
+        '<div class="eco-form-buttons">'
         f'<button type="button" class="eco-button" id="curate-cancel" data-action="cancel" '
         f'data-escape="1">{t(lang, "cancel")}</button>'
         f'<button type="submit" class="eco-button eco-button-main" id="curate-save">'
         f"{t(lang, 'save_and_accept')}</button></div></form>"
     )
+
+
+def _find_typed(text: str) -> Recommendation | str:
+    """The fields of an answer, or the text that is none."""
+    try:
+        return parse(text)
+    except RecommendationError:
+        return text
 
 
 def read_answer(form: Mapping[str, Any]) -> str | None:

@@ -10,8 +10,10 @@ from chatbot.recommendation import (
     MAX_DESCRIPTION,
     MAX_RECOMMEND,
     MAX_TITLE,
+    Challenge,
     Recommendation,
     from_dict,
+    to_dict,
 )
 from chatbot.ui.event_input import read_text
 from chatbot.ui.i18n import t, wording
@@ -117,20 +119,21 @@ def render_edit_form(turn_id: int, shown: Recommendation, lang: str, message: st
     )
 
 
+def keep_fields(form: dict[str, Any]) -> Recommendation:
+    """What was typed, whatever it is worth: to draw the form again."""
+    challenges = tuple(
+        Challenge(
+            read_text(form, f"title-{number}").strip(),
+            read_text(form, f"description-{number}").strip(),
+        )
+        for number in (1, 2, 3)
+    )
+    return Recommendation(read_text(form, "recommend").strip(), challenges)
+
+
 def read_fields(form: dict[str, Any]) -> Recommendation:
     """The recommendation that was typed; raises RecommendationError naming the field."""
-    return from_dict(
-        {
-            "recommend": read_text(form, "recommend").strip(),
-            "challenges": [
-                {
-                    "title": read_text(form, f"title-{number}").strip(),
-                    "description": read_text(form, f"description-{number}").strip(),
-                }
-                for number in (1, 2, 3)
-            ],
-        }
-    )
+    return from_dict(to_dict(keep_fields(form)))
 
 
 def read_reasons(form: dict[str, Any], rating: str) -> tuple[str, ...]:

@@ -3,7 +3,9 @@
 from dataclasses import replace
 from typing import Any, cast
 
+import gradio as gr
 import pytest
+from starlette.requests import Request
 
 from chatbot.recommendation import canonical
 from chatbot.ui import curate_tab
@@ -157,3 +159,18 @@ def test_flags_of_an_earlier_version_are_told_in_the_language_of_the_page(store:
     html = tab._show(Queue(), KIM)[2]
     assert "<b>챌린지가 2개예요. 3개여야 해요.</b>" in html
     assert said not in html
+
+
+def test_what_was_typed_stays_where_it_could_not_be_saved(tab: CurateTab) -> None:
+    form = {"recommend": "전화는 010-1234-5678 이에요."}
+    for number in (1, 2, 3):
+        form |= {f"title-{number}": f"내 제목 {number}", f"description-{number}": "설명이에요."}
+    tab.parts = replace(tab.parts, identify=lambda _request: (KIM.person_id, KIM.role))
+    request = gr.Request(Request({"type": "http", "headers": []}))
+    event = gr.EventData(None, {"action": "save", "form": form})
+    shown = tab.on_act(act(tab, KIM, look(tab, KIM), "fix"), event, request)
+    html, state = shown[2], shown[-1]
+    assert "개인 정보" in html
+    assert 'value="내 제목 2"' in html or ">내 제목 2</textarea>" in html
+    assert act(tab, KIM, act(tab, KIM, state, "cancel"), "fix").draft is None
+    assert count(tab, "accepted") == 0

@@ -77,6 +77,7 @@ def test_an_answer_is_fixed_in_its_fields(page: Page) -> None:
 def test_keys_typed_into_a_field_decide_nothing(page: Page) -> None:
     accepted = count(page, "accepted")
     page.keyboard.press("f")
+    expect(page.locator("#edit-recommend")).to_be_focused()
     page.fill("#edit-title-1", "")
     page.type("#edit-title-1", "axnu")
     page.keyboard.press("Escape")
