@@ -21,9 +21,11 @@ _AFTER_ELEMENT: Final = re.compile(r"\s*+(?:,\s*+[{\[]|[\]{]|$)")
 _BARE_WORD: Final = re.compile(r"\w{1,40}\s*+(?=[,\]])")
 _FIRST_KEY: Final = re.compile(r'\{\s*+"((?:[^"\\]|\\.){1,200})"\s*:', re.S)
 _LEFT_OPEN: Final = re.compile(r"[\]}\s,]*+(?=\{)")
-_SCAN: Final = 1 << 16  # a broken element is looked through so far
+_NEXT_OBJECT: Final = re.compile(r"\}\s*+,?\s*+(?=\{)")
+_SCAN: Final = 1 << 14  # a broken element is looked through so far
 _OVERLAP: Final = 1_000  # a border between two elements may lie across two chunks
 _MAX_KEYS: Final = 16
+_NUM_NOTED: Final = 1_000  # elements whose first keys are looked at
 _CLOSING: Final = {"{": "}", "[": "]"}
 
 
@@ -70,14 +72,17 @@ class ValueStream:
                 return False
 
     def _leave_element(self) -> bool:
-        """Whether the bracket only closes a list inside an element whose start was guessed."""
+        """Whether the bracket only closes a list, or stands in a text, inside an element whose
+        start was guessed.
+        """
         if not self._has_guessed:
             return False
         self._read_more()
-        match = _LEFT_OPEN.match(self._buffer, self._at)
-        if match:
+        if match := _LEFT_OPEN.match(self._buffer, self._at):
             self._skip_to(match.end())
-        return bool(match)
+            return True
+        border = self._next_border()
+        return border is not _NEXT_OBJECT and self._find_border(border)
 
     def _read_value(self) -> SourceRow:
         line, place = self._line, f"element {self._number:,}"
@@ -99,40 +104,56 @@ class ValueStream:
             return SourceRow(line, value, place=place)
 
     def _note_first_key(self, value: Any) -> None:
-        is_open = len(self._first_keys) < _MAX_KEYS and isinstance(value, dict)
-        if is_open and (match := _FIRST_KEY.match(self._buffer, self._at)):
+        is_new = self._number <= _NUM_NOTED and len(self._first_keys) < _MAX_KEYS
+        if (
+            is_new
+            and isinstance(value, dict)
+            and (match := _FIRST_KEY.match(self._buffer, self._at))
+        ):
             self._first_keys[match[1]] = None
 
     def _skip_broken(self) -> None:
         """Behind the broken element, where the next one starts; or to the end."""
-        if end := _find_end(self._buffer, self._at):
-            return self._skip_to(end)
         self._has_guessed = True
-        border = self._next_border()
+        border, limit = self._next_border(), self._at + _SCAN
+        if border is not _NEXT_OBJECT and (
+            following := border.search(self._buffer, self._at + 1, limit)
+        ):
+            limit = following.start()  # brackets may fit by chance over several elements
+        if end := _find_end(self._buffer, self._at, limit):
+            self._skip_to(end)
+        else:
+            self._find_border(border)
+
+    def _find_border(self, border: re.Pattern[str]) -> bool:
+        """Go to the next one, or to the end."""
         while True:
             following = border.search(self._buffer, self._at + 1)
             if following:
-                return self._skip_to(following.end())
+                self._skip_to(following.end())
+                return True
             self._skip_to(max(self._at, len(self._buffer) - _OVERLAP))
             if not self._read_more():
-                return self._skip_to(len(self._buffer))
+                self._skip_to(len(self._buffer))
+                return False
 
     def _next_border(self) -> re.Pattern[str]:
         """Between two elements; objects inside one begin with other keys."""
         own = _FIRST_KEY.match(self._buffer, self._at)
         keys = {**self._first_keys, **({own[1]: None} if own else {})}
-        named = rf'\s*"(?:{"|".join(map(re.escape, keys))})"' if keys else ""
-        return re.compile(r"\}\s*,?\s*(?=\{" + named + ")")
+        if not keys:
+            return _NEXT_OBJECT
+        return re.compile(r'(?=\{\s*+"(?:' + "|".join(map(re.escape, keys)) + r')"\s*+:)')
 
 
-def _find_end(text: str, start: int) -> int | None:
-    """Behind the element that starts here, if its quotes and brackets fit together."""
+def _find_end(text: str, start: int, limit: int) -> int | None:
+    """Behind the element that starts here, if its quotes and brackets fit together before limit."""
     if word := _BARE_WORD.match(text, start):
         return word.end()
     if text[start] not in _CLOSING:
         return None
     open_marks: list[str] = []
-    for token in _STRUCTURE.finditer(text, start, start + _SCAN):
+    for token in _STRUCTURE.finditer(text, start, limit):
         mark = token[0]
         if mark in _CLOSING:
             open_marks.append(mark)

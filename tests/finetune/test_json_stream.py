@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finetune import json_stream
@@ -78,6 +78,26 @@ def test_lists_inside_a_broken_element_are_not_taken_for_elements(broken: str) -
     rows = read(f"[{good}, {broken}, {good}, {good}]")
     assert [bool(row.reason) for row in rows] == [False, True, False, False]
     assert [row.place for row in rows] == [f"element {number}" for number in (1, 2, 3, 4)]
+
+
+texts = st.text(st.sampled_from('가a "{}[],:\\\n1'), max_size=12)
+elements = st.builds(
+    lambda ask, titles: {"ask": ask, "answer": [{"title": title} for title in titles]},
+    texts,
+    st.lists(texts, max_size=3),
+)
+
+
+@settings(max_examples=100)
+@given(st.lists(elements, min_size=3, max_size=6), st.data())
+def test_a_lost_character_costs_no_other_element(rows: list[object], data: st.DataObject) -> None:
+    written = [json.dumps(row, ensure_ascii=False) for row in rows]
+    broken = data.draw(st.integers(1, len(rows) - 1))
+    at = data.draw(st.integers(0, len(written[broken]) - 1))
+    written[broken] = written[broken][:at] + written[broken][at + 1 :]
+    found = [row.value for row in read("[" + ", ".join(written) + "]")]
+    for number, row in enumerate(rows):
+        assert number == broken or found.count(row) >= rows.count(row) - (row == rows[broken])
 
 
 def test_nothing_behind_a_broken_first_element_is_lost() -> None:
