@@ -102,14 +102,16 @@ class CurateTab:
             self.datasets = DatasetsPanel(self.parts)
             self.datasets.build()
         outputs = [self.counts, self.filter, self.queue, self.bulk, self.state]
+        datasets = [self.datasets.view, self.datasets.state]
         for part in (self.filter, self.queue, self.bulk):
-            part.act(
+            decided = part.act(
                 self.on_act,
                 inputs=[self.state],
                 outputs=outputs,
                 trigger_mode="multiple",
                 **SHORT,
             )
+            decided.then(self.datasets.on_decided, inputs=datasets[1:], outputs=datasets, **SHORT)
         self.imports.wire(self.on_select, [self.state], outputs)
         self.set.wire(self.on_select, [self.state], outputs)
         self.outputs = outputs

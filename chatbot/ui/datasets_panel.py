@@ -63,6 +63,12 @@ class DatasetsPanel:
         return self._show(replace(state, message=""), person)
 
     @needs("curator")
+    def on_decided(self, state: DatasetsState, request: gr.Request) -> tuple[Any, Any]:
+        """An example was decided on: what can be frozen is more or less now."""
+        person = require_curator(self.parts, request)
+        return self._show(state, person) if state.is_open else (gr.skip(), gr.skip())
+
+    @needs("curator")
     def on_act(
         self, state: DatasetsState, event: gr.EventData, request: gr.Request
     ) -> tuple[str, DatasetsState]:

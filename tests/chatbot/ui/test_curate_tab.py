@@ -191,10 +191,12 @@ def test_the_set_is_checked_and_versions_are_frozen_and_compared(page: Page) -> 
     expect(page.locator("#set [data-flag=too_few_examples]")).to_be_visible()
     page.wait_for_timeout(800)  # its flags come to the queue
     accepted = count(page, "accepted")
+    page.click("#datasets-fold")
+    expect(page.locator("#dataset-freeze")).to_contain_text(f"{accepted}개")
     for number in range(1, 4):  # one alone might be of a conversation that is kept for validation
         page.keyboard.press("a")
         expect(page.locator("[data-count=accepted] b")).to_have_text(str(accepted + number))
-    page.click("#datasets-fold")
+    expect(page.locator("#dataset-freeze")).to_contain_text(f"{accepted + 3}개")  # and it follows
     page.click("#dataset-freeze")
     # The row and its papers; the first freeze starts the search for personal data.
     expect(page.locator("#datasets-table tbody tr")).to_have_count(2, timeout=30_000)
