@@ -255,7 +255,8 @@ async def measure_page() -> dict[str, float]:
     with started("--page", "--tokens-per-s", str(SOAK_TOKENS_PER_S)) as (ready, _):
         figures = await measure_browser(ready)
     print(
-        f"page with 40 turns: {figures['browser_fps']:.1f} frames/s while streaming, worst stall "
+        f"page with 40 turns: {figures['browser_fps']:.1f} frames/s while streaming, "
+        f"{figures['browser_idle_fps']:.1f} while nothing happens, worst stall "
         f"{figures['browser_worst_stall_ms']:.0f} ms",
         flush=True,
     )
