@@ -173,7 +173,11 @@ def main() -> None:
     path = shutil.which("chromium") or shutil.which("google-chrome")
     flags = ("--num-rated", "16", "--num-accepted", "4", "--num-versions", "2")
     flags += ("--tokens-per-s", "40")  # slow enough for a picture in the middle of an answer
-    with sync_playwright() as playwright, serve(*flags) as full, serve("--warm-s", "9999") as bare:
+    with (
+        sync_playwright() as playwright,
+        serve(*flags) as full,
+        serve("--warm-file", "never") as bare,
+    ):
         browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
         for lang in LOCALES:
             for size in (WIDE, NARROW):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -74,9 +73,9 @@ def make_answer(lang: str) -> str:
 
 
 class FollowingEngine(ScriptedEngine):
-    """Chooses its script by the question; warm for the first seconds. Has every version loaded."""
+    """Chooses its script by the question; warm when the file is there. Has every version loaded."""
 
-    ready_at: float = 0.0
+    warm_file: Path | None = None
     is_text: bool = False  # answers in free text, as a project with answer_format = text
     tokens_per_s: float = 120.0
     store: Store
@@ -85,7 +84,7 @@ class FollowingEngine(ScriptedEngine):
         return tuple(AdapterRef(a.version, Path("/x")) for a in self.store.list_adapters())
 
     def status(self) -> EngineStatus:
-        if time.monotonic() < self.ready_at:
+        if self.warm_file and not self.warm_file.exists():
             return EngineStatus("starting", "Loading the weights.", self.base_model)
         return super().status()
 
@@ -155,7 +154,7 @@ def add_rated_turns(store: Store, count: int) -> None:
 
 def build_app(store: Store, options: argparse.Namespace) -> FastAPI:
     engine = FollowingEngine(base_model="starter")
-    engine.ready_at = time.monotonic() + options.warm_s
+    engine.warm_file = options.warm_file
     engine.tokens_per_s = options.tokens_per_s
     engine.store = store
     engine.is_text = options.text
@@ -212,7 +211,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--warm-s", type=float, default=0.0)
+    parser.add_argument("--warm-file", type=Path, help="the model warms up until it is there")
     parser.add_argument("--num-at-once", type=int, default=4)
     parser.add_argument("--num-per-minute", type=int, default=1000)
     parser.add_argument("--tokens-per-s", type=float, default=120.0)

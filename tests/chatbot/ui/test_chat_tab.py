@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -208,14 +209,21 @@ def test_a_new_chat_during_an_answer_stays_new_and_the_answer_is_written(
 
 
 @pytest.fixture(scope="module")
-def strict_url(serve: Serve) -> str:
-    """Warm after ten seconds; one answer at a time for each person, as for real."""
-    return serve("--num-at-once", "1", "--warm-s", "10")
+def warm_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the strict server's model waits for."""
+    return tmp_path_factory.mktemp("strict") / "warm"
+
+
+@pytest.fixture(scope="module")
+def strict_url(serve: Serve, warm_file: Path) -> str:
+    """One answer at a time for each person, as for real."""
+    return serve("--num-at-once", "1", "--warm-file", str(warm_file))
 
 
 def test_a_message_sent_while_the_model_warms_up_is_answered_when_it_is_ready(
-    strict_url: str, open_page: OpenPage
+    strict_url: str, warm_file: Path, open_page: OpenPage
 ) -> None:
+    warm_file.unlink(missing_ok=True)
     page = open_page(strict_url)
     expect(page.locator("#engine-status .eco-status")).to_have_attribute("data-state", "starting")
     say(page, "준비되기 전에 물어봐요")
@@ -225,13 +233,16 @@ def test_a_message_sent_while_the_model_warms_up_is_answered_when_it_is_ready(
     expect(page.locator("#chat-unsaved")).to_contain_text("멈췄어요")
     expect(page.locator("#chat-announce")).to_have_text("답을 멈췄어요.")
     page.press("#chat-input textarea", "Enter")
+    expect(page.locator("#chat-live")).to_contain_text("준비되는 대로")
+    warm_file.touch()
     expect(page.locator("#chat-transcript .eco-card")).to_have_count(3, timeout=40_000)
     expect(page.locator("#engine-status .eco-status")).to_have_attribute("data-state", "ready")
 
 
 def test_a_second_question_where_one_may_wait_for_one_only_stays_in_the_box(
-    strict_url: str, open_page: OpenPage
+    strict_url: str, warm_file: Path, open_page: OpenPage
 ) -> None:
+    warm_file.touch()
     page = open_page(strict_url)
     say(page, "천천히 알려 주세요")
     page.wait_for_selector("#chat-live .eco-recommend:not(:empty)")
