@@ -12,7 +12,7 @@ import gradio as gr
 
 from chatbot.service import ChatError, TurnRequest
 from chatbot.themes import detect_lang
-from chatbot.ui.arena_view import ArenaView, Side, render_arena
+from chatbot.ui.arena_view import ArenaView, Side, render_below, render_round
 from chatbot.ui.arena_votes import VOTES, count_votes, record_vote
 from chatbot.ui.blocks import QUIET, event_data, html_part, tell
 from chatbot.ui.chat_view import describe_end
@@ -67,8 +67,9 @@ class ArenaTab:
                     label("arena_ask"), elem_id="arena-ask", variant="primary", scale=0
                 )
             self.view = html_part("arena-view")
+            self.below = html_part("arena-below")
         options = {
-            "outputs": [self.view, self.state, self.input, self.ask],
+            "outputs": [self.view, self.below, self.state, self.input, self.ask],
             "concurrency_limit": self.parts.settings.max_concurrent_answers,
             **QUIET,
         }
@@ -81,17 +82,19 @@ class ArenaTab:
         self.view.act(self.on_vote, inputs=[self.state], **options)
 
     def wire_select(self, tab: gr.Tab) -> None:
-        """Show the round and the standings whenever the tab is opened."""
+        """Show the standings whenever the tab is opened. The round is left alone: it may have begun
+        before this comes.
+        """
         tab.select(
-            self.on_select, inputs=[self.state], outputs=[self.view], concurrency_limit=32, **QUIET
+            self.on_select, inputs=[self.state], outputs=[self.below], concurrency_limit=32, **QUIET
         )
 
     # ---- events
 
     @needs("chatter")
     async def on_select(self, state: Round, request: gr.Request) -> str:
-        """What was open, with the standings of now."""
-        return render_arena(await self._read(state, self._person(request)))
+        """The standings of now."""
+        return render_below(await self._read(state, self._person(request)))
 
     @needs("chatter")
     async def on_ask(
@@ -110,16 +113,21 @@ class ArenaTab:
         if first.phase == "done" and not first.base_info:  # the page stays, and what was typed
             tell(person.lang, describe_end(first, person.lang), is_warning=True)
             return
-        yield {self.input: "", self.ask: gr.update(interactive=False), self.state: state}
+        yield {
+            self.input: "",
+            self.ask: gr.update(interactive=False),
+            self.state: state,
+            self.below: "",
+        }
         async for view in self._run(first, pair[1], state, person):
-            yield {self.view: render_arena(view)}
+            yield {self.view: render_round(view)}
         view = replace(view, is_over=True)
         left, right = view.left.turn, view.right.turn
         state = replace(
             state, left=left.turn_id if left else None, right=right.turn_id if right else None
         )
         yield {
-            self.view: render_arena(view),
+            self.view: render_round(view),
             self.state: state,
             self.ask: gr.update(interactive=True),
         }
@@ -153,7 +161,11 @@ class ArenaTab:
             except ChatError as error:
                 tell(person.lang, describe_error(person.lang, error.code))
         view = await self._read(state, person)
-        return {self.view: render_arena(view), self.state: state}
+        return {
+            self.view: render_round(view),
+            self.below: render_below(view),
+            self.state: state,
+        }
 
     # ---- inside
 

@@ -37,17 +37,10 @@ class ArenaView:
     standings: Sequence[Standing] = ()
 
 
-def render_arena(view: ArenaView) -> str:
-    """The round above the standings."""
-    return f"{_render_round(view)}{_render_standings(view)}"
-
-
-def _render_round(view: ArenaView) -> str:
+def render_round(view: ArenaView) -> str:
+    """The question and both answers; nothing before the first question."""
     if not view.question:
-        return (
-            f'<div class="eco-empty" id="arena-empty">{icon("scale")}'
-            f"<h3>{t(view.lang, 'arena_title')}</h3><p>{t(view.lang, 'arena_text')}</p></div>"
-        )
+        return ""
     sides = _render_side("left", view.left, view) + _render_side("right", view.right, view)
     is_lost = view.is_over and not view.left.turn  # kept nowhere: it goes back into the box
     back = f' data-restore="{escape(view.question)}" data-box="arena-input"' if is_lost else ""
@@ -56,6 +49,15 @@ def _render_round(view: ArenaView) -> str:
         f'{escape(view.question)}</div><div class="eco-sides eco-sides-two">{sides}</div>'
         f"{_render_votes(view)}</section>"
     )
+
+
+def render_below(view: ArenaView) -> str:
+    """What this is for, until something is asked, and how the versions stand."""
+    empty = (
+        f'<div class="eco-empty" id="arena-empty">{icon("scale")}'
+        f"<h3>{t(view.lang, 'arena_title')}</h3><p>{t(view.lang, 'arena_text')}</p></div>"
+    )
+    return f"{'' if view.question else empty}{_render_standings(view)}"
 
 
 def _render_side(name: str, side: Side, view: ArenaView) -> str:
