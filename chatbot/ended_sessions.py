@@ -21,7 +21,8 @@ logger = logging.getLogger(__name__)
 
 class EndedSessions:
     """The ids of ended sessions until these would have ended anyway; kept in a file if there is a
-    path. mark is new in every life whose list cannot be read: then no older session may count.
+    path. mark is new where the list cannot be read, and kept with it from then on: no session
+    that began before counts in any later life.
     """
 
     def __init__(self, path: Path | None = None, clock: Callable[[], float] = time.time) -> None:
@@ -50,13 +51,23 @@ class EndedSessions:
             return {}
         try:
             found = json.loads(self._path.read_text(encoding="utf-8"))
-            return {str(name): float(until) for name, until in found.items()}
-        except (OSError, ValueError, TypeError, AttributeError) as error:
+            until = {str(name): float(at) for name, at in found["until"].items()}
+            self.mark = str(found["mark"])
+        except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
             logger.warning(
                 "%s cannot be read, so everybody must log in anew: %s", self._path, error
             )
-            self.mark = secrets.token_hex(8)
+            self._begin_anew()
             return {}
+        return until
+
+    def _begin_anew(self) -> None:
+        """Written at once, so that the next life knows the sessions of this one."""
+        self.mark, self._until = secrets.token_hex(8), {}
+        try:
+            self._write()
+        except OSError as error:
+            logger.warning("Everybody must log in anew after the next start, too: %s", error)
 
     def _write(self) -> None:
         if self._path is None:
@@ -64,7 +75,7 @@ class EndedSessions:
         descriptor, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}-")
         try:  # mkstemp's files are readable by their owner only
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(self._until, file)
+                json.dump({"mark": self.mark, "until": self._until}, file)
                 file.flush()
                 os.fsync(file.fileno())
             Path(name).replace(self._path)

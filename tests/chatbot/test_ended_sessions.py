@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from chatbot import ended_sessions
 from chatbot.ended_sessions import EndedSessions
 
 
@@ -33,16 +34,40 @@ def test_what_would_be_over_anyway_is_forgotten(tmp_path: Path) -> None:
     assert "old" not in (tmp_path / "ended.json").read_text()
 
 
-@pytest.mark.parametrize("content", ["", "[1]", "{", '{"a": "soon"}', "\x00"])
-def test_a_list_that_cannot_be_read_marks_a_new_life(
+@pytest.mark.parametrize(
+    "content",
+    ["", "[1]", "{", '{"a": 1}', '{"mark": ""}', '{"mark": "", "until": {"a": "soon"}}', "\x00"],
+)
+def test_a_list_that_cannot_be_read_marks_every_life_from_then_on(
     tmp_path: Path, content: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "ended.json"
     path.write_text(content)
     with caplog.at_level(logging.WARNING):
-        marks = {EndedSessions(path).mark for _ in range(2)}
-    assert (len(marks), "" in marks) == (2, False)
+        first = EndedSessions(path)
     assert "must log in anew" in caplog.text
+    assert first.mark != ""
+    first.add("a", 60.0)
+    second = EndedSessions(path)
+    assert (second.mark, "a" in second) == (first.mark, True)
+    path.write_text(content)
+    assert EndedSessions(path).mark not in ("", first.mark)
+
+
+def test_a_mark_that_cannot_be_kept_marks_this_life(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "ended.json"
+    path.write_text("{")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as full, caplog.at_level(logging.WARNING):
+        full.setattr(ended_sessions.tempfile, "mkstemp", refuse)
+        first = EndedSessions(path)
+    assert "after the next start" in caplog.text
+    assert EndedSessions(path).mark not in ("", first.mark)
 
 
 def test_a_logout_counts_although_the_disk_refuses(

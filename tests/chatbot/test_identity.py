@@ -179,6 +179,18 @@ def test_without_the_list_of_ended_sessions_everybody_logs_in_anew(tmp_path: Pat
     assert live(tmp_path).role_of(Asked(kept)) is None
 
 
+def test_who_logged_out_stays_out_in_every_life_after_the_list_was_lost(tmp_path: Path) -> None:
+    first = live(tmp_path)
+    left = {SESSION_COOKIE: first.log_in(PASSWORD, "c")}
+    first.log_out(Asked(left))
+    (tmp_path / "ended.json").write_text("[half")
+    second = live(tmp_path)
+    kept = {SESSION_COOKIE: second.log_in(PASSWORD, "c")}
+    second.log_out(Asked({SESSION_COOKIE: second.log_in(PASSWORD, "c")}))
+    third = live(tmp_path)
+    assert (third.role_of(Asked(left)), third.role_of(Asked(kept))) == (None, "admin")
+
+
 def test_a_token_opens_one_session() -> None:
     identity = Identity("s" * 64, LOCKED)
     token = identity.new_token()
