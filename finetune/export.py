@@ -5,6 +5,7 @@ is.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,8 @@ from finetune.dataset_diff import read_manifest, verify_dataset
 
 ExportKind = Literal["jsonl", "parquet"]
 CARD: Final = "README.md"
+_DATA: Final = "data"
+_TITLE: Final = re.compile(r"^# Dataset [0-9a-f]{16}$", re.MULTILINE)
 _BATCH: Final = 1_000
 
 
@@ -49,7 +52,7 @@ def _table(title: str, counts: Mapping[str, int]) -> str:
 
 
 def _front_matter(manifest: Mapping[str, Any], kind: ExportKind, splits: list[str]) -> str:
-    files = "\n".join(f"  - split: {split}\n    path: data/{split}.{kind}" for split in splits)
+    files = "\n".join(f"  - split: {split}\n    path: {_DATA}/{split}.{kind}" for split in splits)
     languages = "\n".join(f"- {lang}" for lang in manifest["counts"].get("lang", {}))
     return (
         f"---\nlanguage:\n{languages}\ntask_categories:\n- text-generation\n"
@@ -88,28 +91,50 @@ def export_dataset(
     """Write the splits and a data card; the folder may be given to `datasets.load_dataset`. It is
     there whole or not at all. replaces: an earlier export may give way, but nothing else.
 
-    Raises DatasetError where the dataset is not what was frozen, or the folder is taken.
+    Raises DatasetError where the dataset is not what was frozen, the folder is taken, or the disk
+    refuses.
     """
     verify_dataset(dataset_dir)
-    _check_free(out_dir, replaces=replaces)
-    out_dir.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}-", dir=out_dir.parent))
+    out_dir = out_dir.resolve()
     try:
-        _write_folder(dataset_dir, building / "new", kind)
-        _put_in_place(building / "new", out_dir, building / "old")
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
+        _check_free(out_dir, replaces=replaces)
+        _export(dataset_dir, out_dir, kind)
+    except OSError as error:
+        raise DatasetError("not_exported", f"{out_dir} could not be written: {error}") from error
     return out_dir
 
 
-def _put_in_place(new: Path, target: Path, aside: Path) -> None:
-    if target.exists():
-        target.rename(aside)
+def _export(dataset_dir: Path, out_dir: Path, kind: ExportKind) -> None:
+    """A folder that is there stays itself: it may be a disk of its own, or where somebody works."""
+    is_there = out_dir.exists()
+    parent = out_dir if is_there else out_dir.parent
+    parent.mkdir(parents=True, exist_ok=True)
+    building = Path(tempfile.mkdtemp(prefix=".export-", dir=parent))
     try:
-        new.rename(target)
-    except OSError:
-        if aside.exists():
-            aside.rename(target)
+        _write_folder(dataset_dir, building / "new", kind)
+        if is_there:
+            _move_in(building / "new", out_dir, building / "old")
+        else:
+            (building / "new").rename(out_dir)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    sync(parent)
+
+
+def _move_in(new: Path, target: Path, aside: Path) -> None:
+    """The card goes first and comes last: without it the folder is no export."""
+    aside.mkdir()
+    there = [name for name in (CARD, _DATA) if (target / name).exists()]
+    moves = [(target / name, aside / name) for name in there]
+    moves += [(new / name, target / name) for name in (_DATA, CARD)]
+    done: list[tuple[Path, Path]] = []
+    try:
+        for source, place in moves:
+            source.rename(place)
+            done.append((source, place))
+    except BaseException:
+        for source, place in reversed(done):
+            place.rename(source)
         raise
 
 
@@ -130,17 +155,18 @@ def _check_free(out_dir: Path, *, replaces: bool) -> None:
 
 
 def _is_export(folder: Path) -> bool:
-    """Whether it holds what an export writes, and nothing besides."""
-    if not (folder / CARD).is_file():
+    """Whether it holds what an export writes with its card, and nothing besides."""
+    if not (folder / CARD).is_file() or not (folder / _DATA).is_dir():
         return False
-    data = {f"data/{split}.{kind}" for split in SPLITS for kind in get_args(ExportKind)}
+    card = (folder / CARD).read_text(encoding="utf-8", errors="replace")
+    data = {f"{_DATA}/{split}.{kind}" for split in SPLITS for kind in get_args(ExportKind)}
     inside = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
-    return inside <= {CARD, "data", *data}
+    return bool(_TITLE.search(card) and inside & data and inside <= {CARD, _DATA, *data})
 
 
 def _write_folder(dataset_dir: Path, out_dir: Path, kind: ExportKind) -> None:
     manifest = read_manifest(dataset_dir)
-    folder = out_dir / "data"
+    folder = out_dir / _DATA
     folder.mkdir(parents=True)
     splits = [split for split in SPLITS if manifest.get(f"num_{split}")]
     for split in splits:

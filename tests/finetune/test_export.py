@@ -66,7 +66,7 @@ def test_an_earlier_export_is_replaced_whole_or_stays(
 
     with monkeypatch.context() as broken:
         broken.setattr(export, "_write_parquet", break_off)
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(DatasetError, match="could not be written: No space"):
             export_dataset(source, target, "parquet", replaces=True)
     assert sorted(target.parent.rglob("*")) == before
     with pytest.raises(DatasetError, match="--force"):
@@ -76,25 +76,96 @@ def test_an_earlier_export_is_replaced_whole_or_stays(
     assert list(target.parent.iterdir()) == [target]
 
 
-@pytest.mark.parametrize("name", ["notes.txt", "data/photo.png", "README.md"])
+@pytest.mark.parametrize("name", ["notes.txt", "data/photo.png"])
 def test_a_folder_with_other_files_is_never_replaced(
     dataset: Dataset, tmp_path: Path, name: str
 ) -> None:
-    if name != "README.md":
-        export_dataset(Path(dataset.path), tmp_path / "a")
-    (tmp_path / "a").mkdir(exist_ok=True)
+    export_dataset(Path(dataset.path), tmp_path / "a")
     (tmp_path / "a" / name).write_text("mine")
-    if name == "README.md":
-        (tmp_path / "a" / "src").mkdir()
     with pytest.raises(DatasetError, match="something else"):
         export_dataset(Path(dataset.path), tmp_path / "a", replaces=True)
     assert (tmp_path / "a" / name).read_text() == "mine"
 
 
-def test_an_empty_folder_is_free(dataset: Dataset, tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    export_dataset(Path(dataset.path), tmp_path / "a")
-    assert (tmp_path / "a" / "README.md").exists()
+CARD_OF_OURS = f"# Dataset {'0a' * 8}\n"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"README.md": "mine"},
+        {"README.md": CARD_OF_OURS},
+        {"README.md": "mine", "data/train.parquet": "mine"},
+        {"README.md": "# Dataset of birds\n", "data/train.jsonl": "mine"},
+        {"README.md": CARD_OF_OURS, "src/main.py": "mine"},
+        {"data/train.jsonl": "mine"},
+    ],
+)
+def test_what_only_looks_like_an_export_is_never_replaced(
+    dataset: Dataset, tmp_path: Path, files: dict[str, str]
+) -> None:
+    for name, text in files.items():
+        path = tmp_path / "a" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    before = sorted((tmp_path / "a").rglob("*"))
+    with pytest.raises(DatasetError, match="something else"):
+        export_dataset(Path(dataset.path), tmp_path / "a", replaces=True)
+    assert sorted((tmp_path / "a").rglob("*")) == before
+    assert {name: (tmp_path / "a" / name).read_text() for name in files} == files
+
+
+def test_a_folder_that_is_there_is_filled_and_stays_itself(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be where somebody works, a disk of its own, or what a link leads to."""
+    source, there = Path(dataset.path), tmp_path / "there"
+    there.mkdir()
+    number = there.stat().st_ino
+    monkeypatch.chdir(there)
+    export_dataset(source, Path())
+    assert sorted(path.name for path in there.iterdir()) == ["README.md", "data"]
+    (tmp_path / "link").symlink_to(there)
+    assert export_dataset(source, tmp_path / "link", "parquet", replaces=True) == there
+    assert {path.suffix for path in (there / "data").iterdir()} == {".parquet"}
+    assert sorted(path.name for path in there.iterdir()) == ["README.md", "data"]
+    assert (tmp_path / "link").is_symlink()
+    assert there.stat().st_ino == number
+
+
+def test_an_export_that_cannot_be_moved_in_leaves_the_earlier_one(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = Path(dataset.path), tmp_path / "a"
+    export_dataset(source, target)
+    before = {path: path.read_bytes() for path in target.rglob("*") if path.is_file()}
+    rename = Path.rename
+
+    def refuse_new_card(path: Path, place: Path) -> Path:
+        if path.parent.name == "new" and path.name == "README.md":
+            raise OSError("Input/output error")
+        return rename(path, place)
+
+    monkeypatch.setattr(Path, "rename", refuse_new_card)
+    with pytest.raises(DatasetError, match="could not be written: Input/output error"):
+        export_dataset(source, target, "parquet", replaces=True)
+    assert {path: path.read_bytes() for path in target.rglob("*") if path.is_file()} == before
+
+
+def test_a_place_that_takes_no_folder_is_a_sentence(dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(DatasetError, match="could not be written"):
+        export_dataset(Path(dataset.path), tmp_path / "file" / "out")
+
+
+def test_the_new_name_is_on_disk_when_it_is_told(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: list[tuple[Path, bool]] = []
+    out = tmp_path / "a"
+    monkeypatch.setattr(export, "sync", lambda path: names.append((path, out.exists())))
+    export_dataset(Path(dataset.path), out)
+    assert names[-1] == (tmp_path, True)
 
 
 def test_a_damaged_dataset_is_not_exported(dataset: Dataset, tmp_path: Path) -> None:
