@@ -1,31 +1,26 @@
 """The JSON values of a file that is one array, or one value after another, in flat memory.
 
-A broken element costs only itself: where the next one starts is found by brackets and quotes, and
-where these do not fit, by the key that the other elements begin with.
+A broken element costs only itself where it is certain at which character the next one starts: its
+brackets and quotes fit, or elements begin lines of their own. Elsewhere the rest is not read, and
+the reason says so: from a guessed start, parts of one row could be taken for rows.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any, Final, TextIO
 
-from finetune.source_row import MAX_ROW_CHARS, SourceRow, tell_json_error
+from finetune.source_row import DECODER, MAX_ROW_CHARS, RepeatedKey, SourceRow, tell_json_error
 
 _CHUNK: Final = 1 << 16
-ARRAY_START: Final = re.compile(r'\s*(?:\{\s*"(?:data|rows|examples|train|items)"\s*:\s*)?\[')
-_BETWEEN: Final = re.compile(r"[\s,]*")
+ARRAY_START: Final = re.compile(r'\s*(?:(\{)\s*"(?:data|rows|examples|train|items)"\s*:\s*)?\[')
+UNREAD_REST: Final = "unread_rest"
+_BETWEEN: Final = re.compile(r"[\s,]*+")
 _STRUCTURE: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"|[{}\[\]"]', re.S)
-_AFTER_ELEMENT: Final = re.compile(r"\s*+(?:,\s*+[{\[]|[\]{]|$)")
 _BARE_WORD: Final = re.compile(r"\w{1,40}\s*+(?=[,\]])")
-_FIRST_KEY: Final = re.compile(r'\{\s*+"((?:[^"\\]|\\.){1,200})"\s*:', re.S)
-_LEFT_OPEN: Final = re.compile(r"[\]}\s,]*+(?=\{)")
-_NEXT_OBJECT: Final = re.compile(r"\}\s*+,?\s*+(?=\{)")
-_SCAN: Final = 1 << 14  # a broken element is looked through so far
+_SCAN: Final = 1 << 16  # a broken element is looked through so far
 _OVERLAP: Final = 1_000  # a border between two elements may lie across two chunks
-_MAX_KEYS: Final = 16
-_NUM_NOTED: Final = 1_000  # elements whose first keys are looked at
 _CLOSING: Final = {"{": "}", "[": "]"}
 
 
@@ -38,17 +33,27 @@ class ValueStream:
         self._at = 0
         self._line = 1
         self._number = 0
-        self._first_keys: dict[str, None] = {}  # that elements began with, as they are written
-        self._has_guessed = False  # where an element starts
-        self._decoder = json.JSONDecoder()
+        self._indent: str | None = None  # before the value, where it begins its line
         start = ARRAY_START.match(self._buffer)
+        self._is_array, self._is_wrapped = start is not None, bool(start and start[1])
         if start:
             self._skip_to(start.end())
 
     def __iter__(self) -> Iterator[SourceRow]:
-        while self._skip_between():
-            self._number += 1
-            yield self._read_value()
+        while mark := self._skip_between():
+            if mark == "]" and self._is_array:
+                mark = self._leave_array()
+                if mark != "[":
+                    yield from self._tell_rest(mark)
+                    return
+            else:
+                self._number += 1
+                yield self._read_value()
+        if self._is_array:
+            yield self._unread("The array has no end: the file may be cut off.")
+
+    def _unread(self, reason: str) -> SourceRow:
+        return SourceRow(self._line, reason=reason, code=UNREAD_REST)
 
     def _skip_to(self, at: int) -> None:
         self._line += self._buffer.count("\n", self._at, at)
@@ -61,99 +66,122 @@ class ValueStream:
         self._at = 0
         return bool(more)
 
-    def _skip_between(self) -> bool:
-        """Go to the next value; False at the end."""
+    def _skip_between(self) -> str:
+        """Go to the next value; its first character, or nothing at the end of the file."""
+        passed = "" if self._number or self._is_array else "\n"
         while True:
-            match = _BETWEEN.match(self._buffer, self._at)
-            self._skip_to(match.end() if match else self._at)
+            end = _end_of_blanks(self._buffer, self._at)
+            passed += self._buffer[self._at : end]
+            self._skip_to(end)
             if self._at < len(self._buffer):
-                return self._buffer[self._at] != "]" or self._leave_element()
+                _, line_end, indent = passed.rpartition("\n")
+                self._indent = indent.partition(",")[0] if line_end else None
+                return self._buffer[self._at]
             if not self._read_more():
-                return False
+                return ""
 
-    def _leave_element(self) -> bool:
-        """Whether the bracket only closes a list, or stands in a text, inside an element whose
-        start was guessed.
-        """
-        if not self._has_guessed:
-            return False
-        self._read_more()
-        if match := _LEFT_OPEN.match(self._buffer, self._at):
-            self._skip_to(match.end())
-            return True
-        border = self._next_border()
-        return border is not _NEXT_OBJECT and self._find_border(border)
+    def _leave_array(self) -> str:
+        """The character that follows the array's end; a bracket where one more array begins."""
+        self._skip_to(self._at + 1)
+        while not (rest := self._buffer[self._at :].lstrip()) and self._read_more():
+            pass
+        if rest[:1] == "[" and not self._is_wrapped:  # two files in one
+            self._skip_between()
+            self._skip_to(self._at + 1)
+        return rest[:1]
+
+    def _tell_rest(self, mark: str) -> Iterator[SourceRow]:
+        """Other keys may follow a wrapped array; anything else is told."""
+        if mark and not (self._is_wrapped and mark in ",}"):
+            yield self._unread("More text follows the end of the array, which was not read.")
 
     def _read_value(self) -> SourceRow:
         line, place = self._line, f"element {self._number:,}"
         while True:
             start = self._at
             try:
-                value, end = self._decoder.raw_decode(self._buffer, start)
+                value, end = DECODER.raw_decode(self._buffer, start)
+            except RepeatedKey as error:
+                return self._reject(line, place, str(error))
             except (ValueError, RecursionError) as error:
-                if len(self._buffer) - self._at < MAX_ROW_CHARS and self._read_more():
+                if len(self._buffer) - start < MAX_ROW_CHARS and self._read_more():
                     continue
-                reason = f"The row that starts here is no JSON: {tell_json_error(error, start)}."
-                self._skip_broken()
-                return SourceRow(line, reason=reason, place=place)
-            is_number = not isinstance(value, dict | list | str)
-            if is_number and end == len(self._buffer) and self._read_more():
+                return self._reject(line, place, tell_json_error(error, start))
+            if end == len(self._buffer) and self._read_more():
                 continue  # the rest of a number may follow
-            self._note_first_key(value)
-            self._skip_to(end)
+            size = end - start
+            if not self._may_end(value, size):
+                return self._reject(line, place, "more text follows where it ends")
+            self._skip_to(self._at + size)
             return SourceRow(line, value, place=place)
 
-    def _note_first_key(self, value: Any) -> None:
-        is_new = self._number <= _NUM_NOTED and len(self._first_keys) < _MAX_KEYS
-        if (
-            is_new
-            and isinstance(value, dict)
-            and (match := _FIRST_KEY.match(self._buffer, self._at))
-        ):
-            self._first_keys[match[1]] = None
-
-    def _skip_broken(self) -> None:
-        """Behind the broken element, where the next one starts; or to the end."""
-        self._has_guessed = True
-        border, limit = self._next_border(), self._at + _SCAN
-        if border is not _NEXT_OBJECT and (
-            following := border.search(self._buffer, self._at + 1, limit)
-        ):
-            limit = following.start()  # brackets may fit by chance over several elements
-        if end := _find_end(self._buffer, self._at, limit):
-            self._skip_to(end)
-        else:
-            self._find_border(border)
-
-    def _find_border(self, border: re.Pattern[str]) -> bool:
-        """Go to the next one, or to the end."""
-        while True:
-            following = border.search(self._buffer, self._at + 1)
-            if following:
-                self._skip_to(following.end())
+    def _may_end(self, value: Any, size: int) -> bool:
+        """Whether the next value, or the end, follows the value of so many characters."""
+        while (end := _end_of_blanks(self._buffer, self._at + size)) == len(self._buffer):
+            if not self._read_more():
                 return True
+        mark, gap = self._buffer[end], self._buffer[self._at + size : end]
+        if mark == "]":
+            return self._is_array
+        if self._indent is not None and f"\n{self._indent}" in gap:
+            return True
+        if isinstance(value, dict):
+            return mark == "{" or ("," in gap and mark not in '":}')
+        return ("," in gap if self._is_array else bool(gap)) and mark not in ":}"
+
+    def _reject(self, line: int, place: str, why: str) -> SourceRow:
+        """The broken element as a reason; goes on behind it."""
+        reason = f"The row that starts here is no JSON: {why}."
+        while len(self._buffer) - self._at < _SCAN and self._read_more():
+            pass
+        if self._indent is not None and self._skip_lines(self._indent):
+            return SourceRow(
+                line, reason=f"{reason} Reading went on at line {self._line:,}.", place=place
+            )
+        end = _find_end(self._buffer, self._at) if self._indent is None else None
+        if end is not None:
+            self._skip_to(end)
+            return SourceRow(line, reason=reason, place=place)
+        self._skip_rest()
+        reason += " Where the next row starts is not certain, so the rest of the file was not read."
+        return SourceRow(line, reason=reason, code=UNREAD_REST, place=place)
+
+    def _skip_lines(self, indent: str) -> bool:
+        """Go to the next line that begins with an element, or with the end of the array. JSON has
+        no line ends in texts, and what is nested stands farther in, or on the lines of elements.
+        """
+        comma = "," if self._is_array else ",?"
+        after = r"[\s,}]|$" if self._is_wrapped else r"\s|$"
+        element = rf"{comma}[ \t]*+\r?\n{re.escape(indent)}(?=\{{)"
+        end = rf"\r?\n[ \t]{{0,{len(indent)}}}(?=\](?:{after}))"
+        border = re.compile(f"{element}|{end}")
+        while not (found := border.search(self._buffer, self._at)):
             self._skip_to(max(self._at, len(self._buffer) - _OVERLAP))
             if not self._read_more():
-                self._skip_to(len(self._buffer))
                 return False
+        self._skip_to(found.end())
+        return True
 
-    def _next_border(self) -> re.Pattern[str]:
-        """Between two elements; objects inside one begin with other keys."""
-        own = _FIRST_KEY.match(self._buffer, self._at)
-        keys = {**self._first_keys, **({own[1]: None} if own else {})}
-        if not keys:
-            return _NEXT_OBJECT
-        return re.compile(r'(?=\{\s*+"(?:' + "|".join(map(re.escape, keys)) + r')"\s*+:)')
+    def _skip_rest(self) -> None:
+        self._skip_to(len(self._buffer))
+        while self._read_more():
+            self._skip_to(len(self._buffer))
+        self._is_array = False  # of its end nothing more is said
 
 
-def _find_end(text: str, start: int, limit: int) -> int | None:
-    """Behind the element that starts here, if its quotes and brackets fit together before limit."""
+def _end_of_blanks(text: str, at: int) -> int:
+    match = _BETWEEN.match(text, at)
+    return match.end() if match else at
+
+
+def _find_end(text: str, start: int) -> int | None:
+    """Behind the element that starts here, if its quotes and brackets fit together."""
     if word := _BARE_WORD.match(text, start):
         return word.end()
     if text[start] not in _CLOSING:
         return None
     open_marks: list[str] = []
-    for token in _STRUCTURE.finditer(text, start, limit):
+    for token in _STRUCTURE.finditer(text, start, start + _SCAN):
         mark = token[0]
         if mark in _CLOSING:
             open_marks.append(mark)
@@ -163,5 +191,6 @@ def _find_end(text: str, start: int, limit: int) -> int | None:
             if mark != _CLOSING[open_marks.pop()]:
                 return None
             if not open_marks:
-                return token.end() if _AFTER_ELEMENT.match(text, token.end()) else None
+                following = text[_end_of_blanks(text, token.end()) :][:1]
+                return token.end() if following in ("{", "[", "]", "") else None
     return None

@@ -15,7 +15,7 @@ from zipfile import BadZipFile
 
 from finetune.encodings import decode_mixed, detect_encoding
 from finetune.json_stream import ARRAY_START, ValueStream
-from finetune.source_row import MAX_ROW_CHARS, SourceRow, tell_json_error
+from finetune.source_row import DECODER, MAX_ROW_CHARS, SourceRow, tell_json_error
 
 _BLANK: Final = "blank_row"
 
@@ -71,7 +71,7 @@ def _iter_jsonl(path: Path) -> Iterator[SourceRow]:
 
 def _parse_line(number: int, line: str, is_mixed: bool) -> SourceRow:
     try:
-        return SourceRow(number, json.loads(_decode_line(line) if is_mixed else line))
+        return SourceRow(number, DECODER.decode(_decode_line(line) if is_mixed else line))
     except UnicodeDecodeError:
         return SourceRow(number, reason="The line is neither UTF-8 nor CP949.")
     except (ValueError, RecursionError) as error:

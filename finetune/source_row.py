@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,6 +20,23 @@ class SourceRow:
     reason: str = ""
     code: str = "unreadable"  # of the reason
     place: str = ""
+
+
+class RepeatedKey(ValueError):
+    """An object has a key twice: two rows that grew together, or an answer that was replaced."""
+
+
+def _make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise RepeatedKey(f"the key {twice[:80]!r} comes twice")
+    return made
+
+
+# Of the values of a repeated key json would keep the last one, without a word.
+DECODER: Final = json.JSONDecoder(object_pairs_hook=_make_object)
 
 
 def tell_json_error(error: ValueError | RecursionError, start: int = 0) -> str:

@@ -154,3 +154,11 @@ def test_the_sheet_is_named_where_there_are_several(tmp_path: Path) -> None:
     lines = [(2, ""), (3, "blank_row"), (4, "")]
     assert [(row.line, row.code if row.reason else "") for row in rows] == lines * 2
     assert [row.place for row in rows] == ["sheet 겨울"] * 3 + ["sheet 봄"] * 3
+
+
+def test_a_key_that_comes_twice_is_a_reason(tmp_path: Path) -> None:
+    path = tmp_path / "twice.jsonl"
+    path.write_text('{"question": "a", "answer": "b", "answer": "c"}\n{"question": "d"}\n')
+    first, second = iter_rows(path)
+    assert "the key 'answer' comes twice" in first.reason
+    assert second.value == {"question": "d"}
