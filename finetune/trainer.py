@@ -209,7 +209,8 @@ class AnswerTrainer(_Ranked, SFTTrainer):  # type: ignore[misc]
 
     def evaluation_loop(self, dataloader: Any, *_: Any, **__: Any) -> EvalLoopOutput:
         """The mean over all tokens of all answers, on any device. The library's own is a mean over
-        batches, and several processes fill up the last one with rows that count twice.
+        batches, and several processes fill up the last one with rows that count twice. Each batch
+        is a sign of life, as in the library's own.
         """
         self.model.eval()
         total = torch.zeros(2, dtype=torch.float64)
@@ -217,6 +218,9 @@ class AnswerTrainer(_Ranked, SFTTrainer):  # type: ignore[misc]
             with torch.no_grad(), self.compute_loss_context_manager():
                 rows = self._score_rows(self._prepare_inputs(inputs))
             total += self.accelerator.gather_for_metrics(rows).cpu().double().sum(dim=0)
+            self.control = self.callback_handler.on_prediction_step(
+                self.args, self.state, self.control
+            )
         loss = float(total[0] / total[1].clamp(min=1))
         return EvalLoopOutput(None, None, {"eval_loss": loss}, len(dataloader.dataset))
 

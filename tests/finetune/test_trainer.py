@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from finetune.job import ALIVE_FILE
 from tests.finetune.tiny_trainers import LENGTHS, build
 
 pytestmark = [
@@ -50,6 +51,25 @@ def test_the_validation_loss_is_the_mean_over_tokens_however_rows_are_put_togeth
         trainer.data_collator.padding_free = is_flat
         losses.append(trainer.evaluate()["eval_loss"])
     assert losses == pytest.approx([total / count] * 2, rel=1e-4)
+
+
+def test_each_batch_of_an_evaluation_is_a_sign_of_life(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow processor needs long for the first one, which comes before any step."""
+    monkeypatch.setattr("finetune.run_report._MARK_EVERY_S", 0.0)
+    trainer = build(tmp_path)
+    trainer.args.per_device_eval_batch_size = 1
+    mark, seen = tmp_path / ALIVE_FILE, []
+
+    def take_mark(*_: object) -> None:
+        seen.append(mark.exists())
+        mark.unlink(missing_ok=True)
+
+    trainer.model.register_forward_pre_hook(take_mark)
+    trainer.evaluate()
+    take_mark()
+    assert seen == [False] + [True] * len(LENGTHS)
 
 
 def test_what_an_attempt_took_is_forgotten_before_the_next(tmp_path: Path) -> None:
