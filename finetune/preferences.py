@@ -1,5 +1,5 @@
 """Preferences: thumbs for KTO; corrections, arena votes and retries for DPO. What there is, whether
-it suffices, and the rows that a run trains on.
+it suffices, and the rows that a run trains on. `share` is always the dataset's validation_share.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from finetune.dataset_diff import locate_dataset
 MIN_PAIRS: Final = 200
 MIN_LABELS: Final = 300
 MIN_RARER: Final = 50  # labels of the rarer kind
-_VALIDATION_SHARE: Final = 0.1
 
 PreferenceKind = Literal["dpo", "kto"]
 
@@ -59,13 +58,13 @@ class Offer:
 RatedTurn = tuple[Turn, Feedback, Conversation]
 
 
-def _rated_turns(store: Store) -> Iterator[RatedTurn]:
+def _rated_turns(store: Store, share: float) -> Iterator[RatedTurn]:
     """Every rated turn whose people allow training, but for those that judge the adapter."""
     after = 0
     while page := store.list_rated_turns(after_feedback_id=after):
         after = page[-1][1].feedback_id
         for turn, feedback, conversation in page:
-            is_for_gate = _is_kept_for_gate(conversation.conversation_id)
+            is_for_gate = _is_kept_for_gate(conversation.conversation_id, share)
             if conversation.may_train and not is_for_gate:
                 yield turn, feedback, conversation
 
@@ -92,19 +91,19 @@ def _reply(content: str) -> list[dict[str, str]]:
     return [{"role": "assistant", "content": content}]
 
 
-def _is_kept_for_gate(conversation_id: str) -> bool:
+def _is_kept_for_gate(conversation_id: str, share: float) -> bool:
     """What judges the adapter must not choose its checkpoint, either."""
-    return is_validation(conversation_id, _VALIDATION_SHARE) and is_test(conversation_id)
+    return is_validation(conversation_id, share) and is_test(conversation_id)
 
 
-def _split_of(conversation_id: str) -> Literal["train", "validation"]:
-    return "validation" if is_validation(conversation_id, _VALIDATION_SHARE) else "train"
+def _split_of(conversation_id: str, share: float) -> Literal["train", "validation"]:
+    return "validation" if is_validation(conversation_id, share) else "train"
 
 
-def collect_labels(store: Store) -> list[PreferenceRow]:
+def collect_labels(store: Store, share: float) -> list[PreferenceRow]:
     """Thumbs: a prompt, the answer it got, and whether people liked it."""
     rows, kept_for_exam = [], _asked_in_the_exam(store)
-    for turn, feedback, conversation in _rated_turns(store):
+    for turn, feedback, conversation in _rated_turns(store, share):
         answer = _answer_of(turn)
         if answer is None or feedback.rating is None or turn.turn_id in kept_for_exam:
             continue
@@ -113,21 +112,21 @@ def collect_labels(store: Store) -> list[PreferenceRow]:
             "completion": _reply(answer),
             "label": feedback.rating == "like",
         }
-        rows.append(PreferenceRow(values, _split_of(conversation.conversation_id)))
+        rows.append(PreferenceRow(values, _split_of(conversation.conversation_id, share)))
     return rows
 
 
-def collect_pairs(store: Store, dataset_dir: Path) -> list[PreferenceRow]:
+def collect_pairs(store: Store, dataset_dir: Path, share: float) -> list[PreferenceRow]:
     """Two answers to one prompt of which people preferred one: from the dataset's corrections and
     arena votes, and from retries that were liked after a dislike.
     """
     rows = [PreferenceRow(values, "train") for values in _read_pairs(dataset_dir)]
-    return rows + list(_retried_pairs(store))
+    return rows + list(_retried_pairs(store, share))
 
 
-def _retried_pairs(store: Store) -> Iterator[PreferenceRow]:
+def _retried_pairs(store: Store, share: float) -> Iterator[PreferenceRow]:
     """The liked retry is an example of its own, so the exam's question is no secret any more."""
-    rated = {turn.turn_id: (turn, feedback, c) for turn, feedback, c in _rated_turns(store)}
+    rated = {turn.turn_id: (turn, feedback, c) for turn, feedback, c in _rated_turns(store, share)}
     for turn, feedback, conversation in rated.values():
         before = rated.get(turn.retry_of or -1)
         if before is None or (before[1].rating, feedback.rating) != ("dislike", "like"):
@@ -140,13 +139,14 @@ def _retried_pairs(store: Store) -> Iterator[PreferenceRow]:
             "chosen": _reply(chosen),
             "rejected": _reply(rejected),
         }
-        yield PreferenceRow(values, _split_of(conversation.conversation_id))
+        yield PreferenceRow(values, _split_of(conversation.conversation_id, share))
 
 
-def count_pairs(store: Store) -> int:
+def count_pairs(store: Store, share: float) -> int:
     """Pairs that the next dataset would bring."""
     accepted = store.iter_examples(ExampleFilter(state="accepted", purpose="train"))
-    return sum(bool(item.rejected) for item in accepted) + sum(1 for _ in _retried_pairs(store))
+    num_retried = sum(1 for _ in _retried_pairs(store, share))
+    return sum(bool(item.rejected) for item in accepted) + num_retried
 
 
 def _read_pairs(dataset_dir: Path) -> Iterator[dict[str, Any]]:
@@ -159,9 +159,9 @@ def _read_pairs(dataset_dir: Path) -> Iterator[dict[str, Any]]:
             yield {name: row[name] for name in ("prompt", "chosen", "rejected")}
 
 
-def offer_preferences(store: Store) -> tuple[Offer, Offer]:
+def offer_preferences(store: Store, share: float) -> tuple[Offer, Offer]:
     """For DPO and KTO: whether what people gave suffices."""
-    return _offer_dpo(count_pairs(store)), _offer_kto(collect_labels(store))
+    return _offer_dpo(count_pairs(store, share)), _offer_kto(collect_labels(store, share))
 
 
 def _offer_dpo(num_pairs: int) -> Offer:
@@ -185,11 +185,12 @@ def write_preferences(store: Store, dataset: Dataset, kind: PreferenceKind, path
     """Freeze the preferences of a run beside its order; returns how many. Raises PreferenceError
     where they do not suffice.
     """
+    share = float(dataset.manifest["settings"]["validation_share"])
     if kind == "dpo":
-        rows = collect_pairs(store, locate_dataset(store, dataset))
+        rows = collect_pairs(store, locate_dataset(store, dataset), share)
         offer = _offer_dpo(len(rows))
     else:
-        rows = collect_labels(store)
+        rows = collect_labels(store, share)
         offer = _offer_kto(rows)
     if not offer.is_offered:
         raise PreferenceError("too_few_pairs" if kind == "dpo" else "too_few_labels", offer.message)

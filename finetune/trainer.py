@@ -124,6 +124,7 @@ class _Ranked:
     num_tokens_seen = 0
     run_callback: RunCallback
     choice: CheckpointChoice
+    control: Any  # the library's own: what a callback may ask for
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """The usual figures, and the rank by which the best checkpoint is chosen."""

@@ -16,6 +16,7 @@ from finetune.preferences import offer_preferences
 from finetune.recipe import RunKind, load_recipe
 from finetune.registry import list_versions
 from finetune.runs import find_resumable
+from finetune.selection import make_dataset_settings
 from finetune.set_checks import refresh_new_feedback
 from settings import Settings
 from wiring import data_commands as data
@@ -92,7 +93,8 @@ def _find_refusal(context: Context, arguments: Namespace) -> tuple[str, str] | N
     kind = _KINDS[arguments.learn_from]
     if kind == "sft":
         return None
-    offer = next(item for item in offer_preferences(store) if item.kind == kind)
+    share = make_dataset_settings(make_checks(settings).answer_format).validation_share
+    offer = next(item for item in offer_preferences(store, share) if item.kind == kind)
     return None if offer.is_offered else ("too_few_preferences", offer.message)
 
 

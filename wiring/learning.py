@@ -25,7 +25,7 @@ from finetune.progress import Control, LoopProgress
 from finetune.recipe import Recipe, RunKind, list_recipes, load_recipe, recipe_from_dict
 from finetune.report import Report
 from finetune.runs import RunSettings, find_resumable
-from finetune.selection import make_dataset_settings
+from finetune.selection import DatasetSettings, make_dataset_settings
 from finetune.set_checks import refresh_new_feedback
 from wiring.live_versions import LiveVersions
 
@@ -114,7 +114,10 @@ class LearningSide(LiveVersions):
 
     def preferences(self) -> Sequence[Offer]:
         """Whether pairs and thumbs suffice to learn from; counts either way."""
-        return offer_preferences(self._store)
+        return offer_preferences(self._store, self._dataset_settings().validation_share)
+
+    def _dataset_settings(self) -> DatasetSettings:
+        return make_dataset_settings(self._settings.checks.answer_format)
 
     def start_retrain(self, recipe: str, *, actor: str, kind: RunKind = "sft") -> None:
         """Begin in the background; raises LearningError or RecipeError when it cannot."""
@@ -182,7 +185,7 @@ class LearningSide(LiveVersions):
             ask_judge=self._settings.ask_judge,
             resume_run_id=resume_run_id,
             run=RunSettings(answer_format=self._settings.checks.answer_format),
-            dataset=make_dataset_settings(self._settings.checks.answer_format),
+            dataset=self._dataset_settings(),
         )
         control = Control(self._on_progress, self._cancel)
         return retrain(self._store, self._data_dir, self._serving, recipe, settings, control)

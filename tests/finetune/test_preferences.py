@@ -11,6 +11,7 @@ from feedback_store.records import Dataset, NewFeedback, Rating, Turn
 from feedback_store.store import Store
 from finetune.cases import NUM_REGRESSION_CASES
 from finetune.curate import collect_feedback
+from finetune.dataset import is_test, is_validation
 from finetune.preferences import (
     MIN_PAIRS,
     PreferenceError,
@@ -28,6 +29,8 @@ from tests.finetune.examples import (
     make_messages,
     numbered_answer,
 )
+
+SHARE = 0.1
 
 
 def rate(store: Store, turn: Turn, rating: Rating) -> None:
@@ -47,7 +50,13 @@ def make_dataset(folder: Path, num_pairs: int = 0) -> Dataset:
         "example_id": 1,
     }
     (folder / "pairs.jsonl").write_text((json.dumps(row) + "\n") * num_pairs)
-    return Dataset(dataset_id="d1", path=str(folder), num_train=10, num_validation=1)
+    return Dataset(
+        dataset_id="d1",
+        path=str(folder),
+        num_train=10,
+        num_validation=1,
+        manifest={"settings": {"validation_share": SHARE}},
+    )
 
 
 def test_thumbs_become_labels_of_the_canonical_answer(store: Store) -> None:
@@ -55,16 +64,29 @@ def test_thumbs_become_labels_of_the_canonical_answer(store: Store) -> None:
     liked, disliked = answered(store), answered(store)
     rate(store, liked, "like")
     rate(store, disliked, "dislike")
-    rows = collect_labels(store)
+    rows = collect_labels(store, SHARE)
     assert [row.values["label"] for row in rows] == [True, False]
     assert rows[0].values["completion"][0]["content"] == canonical(ANSWER)
     assert {row.split for row in rows} <= {"train", "validation"}
 
 
+def test_thumbs_are_kept_from_training_where_the_dataset_keeps_its_rows(store: Store) -> None:
+    talks = [name for name in (f"c{n}" for n in range(400)) if is_validation(name, 0.25)]
+    for talk in talks:
+        add_conversation(store, talk)
+        rate(store, add_turn(store, talk, recommendation=to_dict(ANSWER)), "like")
+    more = [talk for talk in talks if not is_validation(talk, SHARE)]
+    assert len(more) > 30
+    split = [row.split for row in collect_labels(store, SHARE)]
+    assert split.count("train") == len(more)
+    split = [row.split for row in collect_labels(store, 0.25)]
+    assert split == ["validation"] * sum(not is_test(talk) for talk in talks)
+
+
 def test_who_did_not_allow_training_is_left_out(store: Store) -> None:
     add_conversation(store, may_train=False)
     rate(store, answered(store), "like")
-    assert collect_labels(store) == []
+    assert collect_labels(store, SHARE) == []
 
 
 def test_regression_cases_are_kept_for_the_exam(store: Store) -> None:
@@ -72,7 +94,7 @@ def test_regression_cases_are_kept_for_the_exam(store: Store) -> None:
     turn = answered(store)
     rate(store, turn, "dislike")
     store.add_examples([make_example(turn_id=turn.turn_id, purpose="regression")])
-    assert collect_labels(store) == []
+    assert collect_labels(store, SHARE) == []
 
 
 def test_a_retry_that_is_liked_after_a_dislike_makes_a_pair(store: Store, tmp_path: Path) -> None:
@@ -81,24 +103,24 @@ def test_a_retry_that_is_liked_after_a_dislike_makes_a_pair(store: Store, tmp_pa
     second = add_turn(store, retry_of=first.turn_id, recommendation=to_dict(BETTER))
     rate(store, first, "dislike")
     rate(store, second, "like")
-    [row] = collect_pairs(store, tmp_path)
+    [row] = collect_pairs(store, tmp_path, SHARE)
     assert row.values["chosen"][0]["content"] == canonical(BETTER)
     assert row.values["rejected"][0]["content"] == canonical(ANSWER)
 
 
 def test_corrections_of_the_dataset_are_pairs_too(store: Store, tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "d", num_pairs=3)
-    assert len(collect_pairs(store, Path(dataset.path))) == 3
+    assert len(collect_pairs(store, Path(dataset.path), SHARE)) == 3
 
 
 def test_the_offer_says_what_is_there_and_what_is_needed(store: Store) -> None:
     add_corrected(store, 5)
-    dpo, kto = offer_preferences(store)
+    dpo, kto = offer_preferences(store, SHARE)
     assert (dpo.is_offered, dpo.num_have, dpo.num_needed) == (False, 5, 200)
     assert "5 pairs" in dpo.message
     assert (kto.is_offered, kto.num_have, kto.num_needed) == (False, 0, 300)
     add_corrected(store, 195, start=5)
-    assert offer_preferences(store)[0].is_offered
+    assert offer_preferences(store, SHARE)[0].is_offered
 
 
 def add_corrected(store: Store, count: int, start: int = 0) -> None:
@@ -127,7 +149,7 @@ def test_people_who_rate_in_the_chat_bring_labels_and_pairs(store: Store) -> Non
         )
         rate(store, again, "like")
     collect_feedback(store)
-    dpo, kto = offer_preferences(store)
+    dpo, kto = offer_preferences(store, SHARE)
     assert dpo.num_have == 30
     assert kto.num_have == 30 + 30 - NUM_REGRESSION_CASES
     assert (kto.num_rarer, kto.num_rarer_needed) == (30 - NUM_REGRESSION_CASES, 50)
