@@ -22,7 +22,7 @@ from finetune.judge import Ask, JudgeError, calibrate, compare_reports, read_vot
 from finetune.progress import Control
 from finetune.registry import PRODUCTION, get_version, production_version
 from finetune.report import Metric, Report, mean_metric, share_metric
-from finetune.scores import ScoredRow, read_test_rows, score_rows
+from finetune.scores import ScoredRow, count_learnt, read_test_rows, score_rows
 from finetune.swap import CANDIDATE_PREFIX, find_unserved, is_adapter_fault, load_version
 
 logger = logging.getLogger(__name__)
@@ -30,10 +30,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Exam:
-    """What two adapters are compared on: questions to answer, and accepted answers to score."""
+    """What two adapters are compared on: questions to answer, and accepted answers to score.
+
+    num_learnt: rows that were left out, because production was trained on them.
+    """
 
     cases: tuple[HeldOutCase, ...]
     rows: tuple[ScoredRow, ...] = ()
+    num_learnt: int = 0
 
 
 @dataclass(frozen=True)
@@ -48,17 +52,33 @@ class Bench:
 
     def make_exam(self, dataset_id: str | None = None) -> Exam:
         """The held-out cases, the regression cases of today, the dataset's test rows. Free text has
-        no combinations to ask: there the test rows are the questions, too.
+        no combinations to ask: there the test rows are the questions, too. What production learnt
+        is not among them: it would know by heart what the candidate has never seen.
         """
         if self.settings.answer_format == "text" and dataset_id is None:
             dataset_id = next((known.dataset_id for known in self.store.list_datasets()), None)
-        rows = read_test_rows(self._dataset_dir(dataset_id))
+        folder, learnt = self._dataset_dir(dataset_id), self._learnt_by_production()
+        rows = read_test_rows(folder, learnt)
         if self.settings.answer_format == "text":
             asked = rows[: self.settings.num_cases]
             cases = text_cases([(row.row_id, row.messages, row.completion) for row in asked])
         else:
             cases = held_out_cases(self.settings.num_cases)
-        return Exam((*cases, *regression_cases(self.store)), rows)
+        num_learnt = count_learnt(folder, learnt)
+        return Exam((*cases, *regression_cases(self.store)), rows, num_learnt)
+
+    def _learnt_by_production(self) -> frozenset[int]:
+        """Examples that taught what answers now: rows move from training to the test split where a
+        later dataset keeps more for the gate.
+        """
+        version = production_version(self.store)
+        adapter = get_version(self.store, version) if version else None
+        if adapter is None or not adapter.dataset_id:
+            return frozenset()
+        if adapter.base_model != self.serving.base_model:
+            return frozenset()  # it cannot answer: the base does
+        rows = self.store.list_dataset_rows(adapter.dataset_id)
+        return frozenset(example_id for example_id, split in rows if split == "train")
 
     def evaluate_production(self, exam: Exam, watch: Watch = SILENT) -> Report:
         """The report of what answers now: the base also where production cannot be served."""
@@ -105,7 +125,8 @@ class Bench:
         scores = score_rows(self.serving, asked.name, exam.rows, known.scores if known else {})
         losses = [-score for score in scores.values()]
         figure = replace(mean_metric("held_out_loss", "loss", losses), better="lower")
-        return replace(report, scores=scores, metrics=(*report.metrics, figure))
+        metrics = (*report.metrics, figure)
+        return replace(report, scores=scores, metrics=metrics, num_learnt=exam.num_learnt)
 
     def _add_judgement(self, candidate: Report, production: Report) -> Report:
         """What the judge prefers, if there is one and it agrees with people's votes. A judge that

@@ -298,7 +298,7 @@ def _find_too_few(candidate: Report, production: Report, thresholds: Thresholds)
     )
     if candidate.answer_format == "text":
         message += (
-            " In a text project they come from the accepted examples, about one of twenty: accept "
+            " In a text project they come from the accepted examples, about one of eight: accept "
             "more, or read the answers and promote it with a reason."
         )
     params = {"count": pair.count, "needed": thresholds.min_pairs}
@@ -315,6 +315,17 @@ def _note_text(candidate: Report) -> list[Reason]:
     return [Reason("judged_as_text", message)]
 
 
+def _note_learnt(candidate: Report) -> list[Reason]:
+    num = candidate.num_learnt
+    if not num:
+        return []
+    message = (
+        f"{num} accepted answers that are kept for the gate were left out: production was trained "
+        "on them, from a dataset that kept fewer."
+    )
+    return [Reason("learnt_left_out", message, {"count": num})]
+
+
 def decide(candidate: Report, production: Report, thresholds: Thresholds) -> Verdict:
     """Pass only what is within all limits, loses nothing significantly, and is proven better."""
     broken, missing = _check_limits(candidate, thresholds)
@@ -324,7 +335,7 @@ def decide(candidate: Report, production: Report, thresholds: Thresholds) -> Ver
     losses = _find_losses(candidate, production, thresholds)
     regressions = _find_broken_regressions(candidate, production)
     is_better, gains = _find_gains(candidate, production, thresholds)
-    notes = _note_text(candidate)
+    notes = [*_note_learnt(candidate), *_note_text(candidate)]
     failing: Sequence[Reason] = [*broken, *losses]
     if len(regressions) > thresholds.max_broken_regressions:
         failing = [*failing, *regressions]

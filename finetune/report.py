@@ -67,6 +67,7 @@ class Report:
     engine: what answered (kind, version, dtype, the base's hash); reports of different ones are
     not comparable answer by answer.
     num_questions: how many were asked; the engine may have failed to answer some.
+    num_learnt: kept rows that were not asked, because production was trained on them.
     """
 
     adapter: str
@@ -81,6 +82,7 @@ class Report:
     scores: Mapping[str, float] = field(default_factory=dict)
     preferences: Mapping[str, bool] = field(default_factory=dict)
     num_questions: int = 0
+    num_learnt: int = 0
     created_at: str = ""
     duration_s: float = 0.0
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 from chatbot.prompts import Message
 
@@ -49,24 +49,37 @@ class ScoredRow:
     completion: str
 
 
-def read_test_rows(dataset_dir: Path) -> tuple[ScoredRow, ...]:
-    """The first rows of the test split; none if the folder is gone, or older than that split: its
-    validation rows chose the checkpoint, so they would flatter it.
-    """
+def _iter_test_split(dataset_dir: Path) -> Iterator[dict[str, Any]]:
     path = dataset_dir / "test.jsonl"
     if not path.exists():
-        return ()
-    rows: dict[str, ScoredRow] = {}
+        return
     with path.open(encoding="utf-8") as lines:
         for line in lines:
-            content = json.loads(line)
-            prompt, completion = content["prompt"], content["completion"][-1]["content"]
-            key = json.dumps([prompt, completion], ensure_ascii=False, sort_keys=True)
-            row_id = hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()[:16]
-            rows.setdefault(row_id, ScoredRow(row_id, tuple(prompt), completion))
-            if len(rows) == MAX_ROWS:
-                break
+            yield json.loads(line)
+
+
+def read_test_rows(
+    dataset_dir: Path, learnt: Collection[int] = frozenset()
+) -> tuple[ScoredRow, ...]:
+    """The first rows of the test split; none if the folder is gone, or older than that split: its
+    validation rows chose the checkpoint, so they would flatter it. learnt: examples left out.
+    """
+    rows: dict[str, ScoredRow] = {}
+    for content in _iter_test_split(dataset_dir):
+        if content.get("example_id") in learnt:
+            continue
+        prompt, completion = content["prompt"], content["completion"][-1]["content"]
+        key = json.dumps([prompt, completion], ensure_ascii=False, sort_keys=True)
+        row_id = hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()[:16]
+        rows.setdefault(row_id, ScoredRow(row_id, tuple(prompt), completion))
+        if len(rows) == MAX_ROWS:
+            break
     return tuple(rows.values())
+
+
+def count_learnt(dataset_dir: Path, learnt: Collection[int]) -> int:
+    """How many rows of the test split are of these examples."""
+    return sum(content.get("example_id") in learnt for content in _iter_test_split(dataset_dir))
 
 
 def score_rows(

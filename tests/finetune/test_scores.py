@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chatbot.prompts import system_message
-from finetune.scores import MAX_ROWS, ScoreRequest, read_test_rows, score_rows
+from finetune.scores import MAX_ROWS, ScoreRequest, count_learnt, read_test_rows, score_rows
 from tests.finetune.fake_serving import FakeServing
 
 
@@ -46,6 +46,15 @@ def test_equal_rows_are_read_once_and_not_too_many(tmp_path: Path) -> None:
     write_rows(tmp_path, [str(number) for number in range(500)])
     assert len(read_test_rows(tmp_path)) == MAX_ROWS
     assert read_test_rows(tmp_path / "gone") == ()
+
+
+def test_what_was_learnt_makes_room_for_other_rows(tmp_path: Path) -> None:
+    write_rows(tmp_path, [str(number) for number in range(100)])
+    learnt = {*range(10), 5000}
+    rows = read_test_rows(tmp_path, learnt)
+    assert [row.completion for row in rows] == [str(number) for number in range(10, 74)]
+    assert count_learnt(tmp_path, learnt) == 10
+    assert count_learnt(tmp_path / "gone", learnt) == 0
 
 
 def test_rows_are_scored_in_batches_and_what_is_refused_is_left_out(tmp_path: Path) -> None:

@@ -6,23 +6,29 @@ import json
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from feedback_store.records import Dataset
 from feedback_store.store import Store
 from finetune.bench import Bench
 from finetune.cases import text_cases
 from finetune.copies import TrainingAnswer
+from finetune.dataset import freeze_dataset
 from finetune.evaluate import EvaluationSettings, Generated, GenerateRequest
 from finetune.gate import Thresholds
 from finetune.metrics import TEXT_CHECKS, Measurement, measure
 from finetune.model_card import write_card
 from finetune.progress import Control
-from finetune.report import Answer
+from finetune.registry import promote, publish_adapter
+from finetune.report import Answer, Report
 from finetune.scores import ScoreRequest
+from finetune.selection import DatasetSettings, make_dataset_settings
 from finetune.swap import Promotion, promote_live
+from tests.finetune.examples import make_example
 from tests.finetune.fake_serving import VOICES, FakeServing, say
-from tests.finetune.published import add_run, publish
+from tests.finetune.published import PASSED, add_run, make_report, publish
 
 THINGS = [
     f"{what} {how}"
@@ -113,6 +119,72 @@ def test_too_few_kept_rows_are_said_with_what_to_do(bench: Bench) -> None:
     _, verdict = bench.judge(add_run(bench.store, "r1", "speak"), Thresholds(), Control())
     assert verdict.outcome == "incomplete"
     assert "accept more, or read the answers" in " ".join(verdict.sentences)
+
+
+@pytest.fixture
+def froze_twice(bench: Bench) -> tuple[Dataset, Dataset]:
+    """The same examples under the share of before, which production learnt, and that of now."""
+    store = bench.store
+    rows = [
+        make_example(
+            messages=({"role": "user", "content": question(f"{number}층 {thing}")},),
+            completion=answer_to(question(f"{number}층 {thing}")),
+            conversation_id=f"{number}/{thing}",
+        )
+        for number in range(8)
+        for thing in THINGS
+    ]
+    ids = [example_id for example_id in store.add_examples(rows) if example_id]
+    store.decide_examples(ids, state="accepted", decided_by="kim")
+    before, now = (
+        freeze_dataset(store, store.data_dir, DatasetSettings(validation_share=share))
+        for share in (0.10, make_dataset_settings("text").validation_share)
+    )
+    run = replace(add_run(store, "r0", "speak"), dataset_id=before.dataset_id)
+    publish_adapter(store, store.data_dir, run, make_report(), PASSED)
+    promote(store, "v0001", "admin", "good")
+    return before, now
+
+
+def read_test_ids(dataset: Dataset) -> set[int]:
+    lines = (Path(dataset.path) / "test.jsonl").read_text("utf-8").splitlines()
+    return {json.loads(line)["example_id"] for line in lines}
+
+
+def trained_on(store: Store, dataset: Dataset) -> set[int]:
+    rows = store.list_dataset_rows(dataset.dataset_id)
+    return {example_id for example_id, split in rows if split == "train"}
+
+
+def test_what_production_learnt_is_not_asked(
+    bench: Bench, froze_twice: tuple[Dataset, Dataset]
+) -> None:
+    before, now = froze_twice
+    kept = read_test_ids(now)
+    learnt = kept & trained_on(bench.store, before)
+    assert len(learnt) > 10
+    exam = bench.make_exam(now.dataset_id)
+    assert exam.num_learnt == len(learnt)
+    texts = {bench.store.get_example(row_id).completion for row_id in kept - learnt}
+    assert {row.completion for row in exam.rows} == texts
+    assert {case.accepted for case in exam.cases} == texts
+    assert bench.make_exam(before.dataset_id).num_learnt == 0
+    elsewhere = replace(bench, serving=FakeServing(base_model="kanana"))
+    assert elsewhere.make_exam(now.dataset_id).num_learnt == 0  # there the base answers
+
+
+def test_a_gate_that_loses_too_many_rows_is_incomplete_and_says_why(
+    bench: Bench, froze_twice: tuple[Dataset, Dataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(VOICES, "other", lambda request: say(speak(request).text + " 꼭이요."))
+    exam = bench.make_exam(froze_twice[1].dataset_id)
+    run = replace(add_run(bench.store, "r1", "other"), dataset_id=froze_twice[1].dataset_id)
+    report, verdict = bench.judge(run, Thresholds(), Control())
+    assert len(report.answers) == len(exam.rows) < Thresholds().min_pairs
+    assert verdict.outcome == "incomplete"
+    (note,) = [reason for reason in verdict.reasons if reason.code == "learnt_left_out"]
+    assert note.params == {"count": exam.num_learnt}
+    assert Report.from_dict(report.to_dict()).num_learnt == exam.num_learnt
 
 
 def measure_text(
