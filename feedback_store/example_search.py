@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from feedback_store.records import Example, ExampleField, ExampleFilter, ExampleSort, Page
@@ -76,7 +77,8 @@ def match_examples(connection: Connection, filter_: ExampleFilter) -> Match | No
     values = {name: getattr(filter_, name) for name in (*_FACETS, "adapter", "flag")}
     facets = [facet(name, value) for name, value in values.items() if value is not None]
     period = (filter_.since, filter_.until)
-    return build_match(connection, "example_search", facets, filter_.query, period)
+    match = build_match(connection, "example_search", facets, filter_.query, period)
+    return replace(match, ids=filter_.ids) if match else None
 
 
 def count_examples(connection: Connection, filter_: ExampleFilter) -> int:

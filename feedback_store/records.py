@@ -167,7 +167,9 @@ class Example(NewExample):
 
 @dataclass(frozen=True, kw_only=True)
 class ExampleFilter:
-    """Which examples; None leaves a field open. since is inclusive, until exclusive."""
+    """Which examples; None leaves a field open. since is inclusive, until exclusive; ids are those
+    among which to look.
+    """
 
     state: ExampleState | None = None
     purpose: Purpose | None = "train"
@@ -183,6 +185,7 @@ class ExampleFilter:
     since: str | None = None
     until: str | None = None
     query: str | None = None
+    ids: frozenset[int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

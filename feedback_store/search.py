@@ -13,9 +13,10 @@ change to `text_tokens` or `facet` needs a migration that rebuilds the index.
 from __future__ import annotations
 
 import functools
+import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final, Literal
 
@@ -38,20 +39,30 @@ MERGE_PAGES: Final = 64  # of one step of erase_deleted(): about 10 ms in which 
 
 @dataclass(frozen=True)
 class Match:
-    """What to find: a row has all terms, and its id lies in low ≤ id < high."""
+    """What to find: a row has all terms, its id lies in low ≤ id < high, and is one of ids."""
 
     terms: tuple[str, ...]
     low: int = 0
     high: int = NO_ID
+    ids: frozenset[int] | None = None  # None: any
 
     def narrowed(self, term: str) -> Match:
         """The same with one token more."""
-        return Match((*self.terms, _quoted(term)), self.low, self.high)
+        return replace(self, terms=(*self.terms, _quoted(term)))
 
     @property
     def expression(self) -> str:
         """As FTS5 wants it."""
         return " AND ".join(self.terms)
+
+    @property
+    def among(self) -> tuple[str, tuple[str, ...]]:
+        """The SQL of ids, and what it is given. The sign keeps SQLite from asking the index anew
+        for each of them.
+        """
+        if self.ids is None:
+            return "", ()
+        return "AND +rowid IN (SELECT value FROM json_each(?)) ", (json.dumps(list(self.ids)),)
 
 
 def facet(name: str, value: object) -> str:
@@ -132,10 +143,12 @@ def count(connection: Connection, index: Index, match: Match | None) -> int:
     if match == Match((_quoted(EVERYTHING),)):
         row = fetch_one(connection, f"SELECT count(*) FROM {_TABLES[index][0]}")
     else:
+        among, given = match.among
         row = fetch_one(
             connection,
-            f"SELECT count(*) FROM {index} WHERE {index} MATCH ? AND rowid >= ? AND rowid < ?",
-            (match.expression, match.low, match.high),
+            f"SELECT count(*) FROM {index} "
+            f"WHERE {index} MATCH ? AND rowid >= ? AND rowid < ? {among}",
+            (match.expression, match.low, match.high, *given),
         )
     return int(row[0]) if row else 0
 
@@ -170,11 +183,12 @@ def find_ids(
     low, high = match.low, match.high
     if after is not None:
         low, high = (low, min(high, after)) if newest_first else (max(low, after + 1), high)
+    among, given = match.among
     rows = fetch_all(
         connection,
-        f"SELECT rowid FROM {index} WHERE {index} MATCH ? AND rowid >= ? AND rowid < ? "
+        f"SELECT rowid FROM {index} WHERE {index} MATCH ? AND rowid >= ? AND rowid < ? {among}"
         f"ORDER BY rowid {'DESC' if newest_first else 'ASC'} LIMIT ?",
-        (match.expression, low, high, limit),
+        (match.expression, low, high, *given, limit),
     )
     return [row[0] for row in rows]
 

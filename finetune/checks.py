@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -290,10 +290,24 @@ def retell_flags(
     """The flags that the example has; what was kept before flags had params gets them now."""
     if all("params" in flag for flag in example.flags):
         return example.flags
-    now = {flag.name: flag.to_dict() for flag in check_example(example, settings)}
+    now = [flag.to_dict() for flag in check_example(example, settings)]
     return tuple(
-        flag if "params" in flag else now.get(str(flag["name"]), flag) for flag in example.flags
+        flag if "params" in flag else _retell(flag, example.flags, now) for flag in example.flags
     )
+
+
+def _retell(
+    flag: dict[str, Any], kept: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """The flag as it is told now. One name may stand for several doubts (of the answer and of the
+    prompt): then only what saw the very same is the same.
+    """
+    named = [other for other in now if other["name"] == flag["name"]]
+    for other in named:
+        if all(other[key] == flag[key] for key in ("severity", "evidence")):
+            return other
+    is_alone = len(named) == 1 and sum(other["name"] == flag["name"] for other in kept) == 1
+    return named[0] if is_alone else flag
 
 
 def describe_format(original_text: str) -> str:

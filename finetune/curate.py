@@ -281,6 +281,17 @@ def foresee_accepting(example: Example, settings: CheckSettings = DEFAULT_CHECKS
     return Foreseen("fixed" if fix else "as_it_is", warnings)
 
 
+def find_more_flags(
+    example: Example, fix: Fix | None, settings: CheckSettings = DEFAULT_CHECKS
+) -> tuple[dict[str, object], ...]:
+    """What the answer that would be accepted is doubted for beside the flags that are kept: those
+    are of the answer before its repair, and of the checks of their time.
+    """
+    shown = replace(example, completion=fix.completion) if fix else example
+    known = {flag["name"] for flag in example.flags}
+    return _flag_dicts(f for f in check_example(shown, settings) if f.name not in known)
+
+
 def find_suggestion(example: Example, settings: CheckSettings = DEFAULT_CHECKS) -> Fix | None:
     """What can be put right without a person; a regression case stays as bad as it was."""
     if example.purpose != "train":

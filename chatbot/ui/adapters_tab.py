@@ -10,6 +10,7 @@ import gradio as gr
 from chatbot.ui.adapters_view import AdaptersView, render_adapters, version_name
 from chatbot.ui.blocks import SHORT, event_data, html_part, tell
 from chatbot.ui.compare_view import Comparison
+from chatbot.ui.event_input import read_form, read_text
 from chatbot.ui.event_view import Reader
 from chatbot.ui.header import Header
 from chatbot.ui.i18n import t, translate_error
@@ -55,7 +56,7 @@ class AdaptersTab:
         person, data = require_admin(self.parts, request), event_data(event)
         try:
             if data.get("action") == "compare":
-                return self._show(person, request, comparison=self._compare(_form(data)))
+                return self._show(person, request, comparison=self._compare(read_form(data)))
             if data.get("action") == "export":
                 return self._show(person, request, notice=self._export(data, person))
             done = self._apply(data, person)
@@ -69,7 +70,7 @@ class AdaptersTab:
         return self._show(person, request)
 
     def _apply(self, data: dict[str, Any], person: Person) -> str:
-        version, form = str(data.get("version", "")), _form(data)
+        version, form = read_text(data, "version"), read_form(data)
         match data.get("action"):
             case "rollback":
                 return self._roll_back(person)
@@ -95,7 +96,7 @@ class AdaptersTab:
         return t(person.lang, "promoted", version=version)
 
     def _override(self, version: str, form: Mapping[str, Any], person: Person) -> str:
-        reason = str(form.get("reason", "")).strip()
+        reason = read_text(form, "reason").strip()
         if len(reason) < MIN_REASON:
             return t(person.lang, "override_needs_reason")
         self.parts.learning.promote(version, actor=person.person_id, reason=reason, override=True)
@@ -103,7 +104,7 @@ class AdaptersTab:
 
     def _start_trial(self, version: str, form: Mapping[str, Any], person: Person) -> str:
         try:
-            share = float(form.get("share", ""))
+            share = float(read_text(form, "share"))
         except ValueError:
             share = 0.0  # is refused below, as every other share that is none
         reason = "trial begun by hand"
@@ -119,7 +120,7 @@ class AdaptersTab:
         return t(person.lang, "retired_now", version=version)
 
     def _export(self, data: Mapping[str, Any], person: Person) -> str:
-        adapter = self._find(str(data.get("version", "")))
+        adapter = self._find(read_text(data, "version"))
         if adapter is None:
             raise RegistryError("unknown_version", "The base model is exported by nobody.")
         path = self.parts.learning.export(adapter.version)
@@ -128,7 +129,7 @@ class AdaptersTab:
     # --- what is shown --------------------------------------------------------------------------
 
     def _compare(self, form: Mapping[str, Any]) -> Comparison:
-        left, right = str(form.get("left", "")), str(form.get("right", ""))
+        left, right = read_text(form, "left"), read_text(form, "right")
         before, after = self._find(left), self._find(right)
         return Comparison(
             left=left,
@@ -215,11 +216,6 @@ class AdaptersTab:
             return previous_version(self.parts.store), True
         except RegistryError:
             return None, False
-
-
-def _form(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    form = data.get("form")
-    return form if isinstance(form, dict) else {}
 
 
 def _last_promotions(events: Sequence[AliasEvent]) -> dict[str | None, AliasEvent]:

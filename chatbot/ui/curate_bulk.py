@@ -30,6 +30,14 @@ _TARGETS: Final = {"accept": "accepted", "exclude": "excluded"}  # what is there
 
 
 @dataclass(frozen=True)
+class Doubt:
+    """One doubt of a plan, and the examples that would be accepted with it."""
+
+    name: str
+    example_ids: frozenset[int]
+
+
+@dataclass(frozen=True)
 class BulkPlan:
     """What one click would do: these very examples, no others that come meanwhile."""
 
@@ -56,6 +64,11 @@ class BulkPlan:
     def num_clean(self) -> int:
         """How many of them no check doubts."""
         return self.num_decided - len(self.warnings)
+
+    def find_doubt(self, name: str) -> Doubt | None:
+        """The examples with a doubt of this name."""
+        found = frozenset(id_ for id_, names in self.warnings.items() if name in names)
+        return Doubt(name, found) if found else None
 
     def without_warnings(self) -> BulkPlan:
         """The plan for those that no check doubts."""
@@ -238,7 +251,7 @@ def _render_warnings(plan: BulkPlan, lang: str) -> str:
         return ""
     counts = Counter(name for names in plan.warnings.values() for name in names)
     buttons = " ".join(
-        f'<button type="button" class="eco-flag-do" data-action="filter" data-name="flag" '
+        f'<button type="button" class="eco-flag-do" data-action="bulk-doubt" '
         f'data-value="{escape(name)}">{escape(flag_label(name, lang))} {count:,}</button>'
         for name, count in counts.most_common()
     )

@@ -55,8 +55,12 @@ def _shown_value(name: str, value: str | int, lang: str) -> str:
 
 def _part_label(part: str, lang: str) -> str:
     """A part of an answer, perhaps with its number: "title 2"."""
-    name, _, number = part.removeprefix("the ").partition(" ")
-    return f"{TEXTS[lang].get(f'part_{name}', name)} {number}".strip()
+    texts, whole = TEXTS[lang], f"part_{part.removeprefix('the ')}"
+    if whole in texts:
+        return texts[whole]
+    name, _, number = part.partition(" ")
+    is_ours = f"part_{name}" in texts and number.isdecimal()
+    return f"{texts[f'part_{name}']} {number}" if is_ours else part
 
 
 def describe_evidence(flag: Mapping[str, Any], lang: str) -> str:
@@ -71,6 +75,8 @@ def describe_evidence(flag: Mapping[str, Any], lang: str) -> str:
     if template is None:
         return f"<q>{escape(str(flag['evidence']))}</q>"
     shown = {name: _shown_value(name, value, lang) for name, value in params.items()}
+    if flag["name"] == "extra_key":  # people's own names, whatever they are
+        shown["keys"] = str(params["keys"])
     return f"<b>{escape(template.format(**shown))}</b>"
 
 

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any, Final
 
 import gradio as gr
 
-from chatbot.recommendation import Recommendation, RecommendationError, canonical
+from chatbot.recommendation import RecommendationError, canonical
 from chatbot.ui.blocks import SHORT, event_data, html_part, tell
-from chatbot.ui.curate_bulk import (
-    NO_FOCUS,
-    BulkPlan,
-    Deed,
-    Focus,
-    find_unchanged,
-    make_plan,
-    render_bulk,
-)
+from chatbot.ui.curate_bulk import Deed, find_unchanged, make_plan, render_bulk
 from chatbot.ui.curate_flags import describe_refusal
+from chatbot.ui.curate_queue import (
+    MAX_UNDO,
+    Queue,
+    fold_bulk,
+    keep_typed,
+    leave_plan,
+    look_at_doubt,
+)
 from chatbot.ui.curate_view import (
     QueueCounts,
     QueueFilter,
@@ -29,8 +29,8 @@ from chatbot.ui.curate_view import (
     render_queue,
 )
 from chatbot.ui.datasets_panel import DatasetsPanel
-from chatbot.ui.event_input import read_form
-from chatbot.ui.feedback_view import keep_fields, read_fields
+from chatbot.ui.event_input import read_form, read_number, read_text
+from chatbot.ui.feedback_view import read_fields
 from chatbot.ui.i18n import t, translate_error
 from chatbot.ui.import_panel import ImportPanel
 from chatbot.ui.parts import Parts
@@ -45,40 +45,14 @@ from finetune.curate import (
     Decision,
     accept_shown,
     exclude_examples,
+    find_more_flags,
     find_suggestion,
     fix_example,
     undo_decision,
 )
 from finetune.retrain_goal import find_goal
 
-NO_FILTER: Final = QueueFilter()
-MAX_UNDO: Final = 50
 MAX_FILTER: Final = 200  # characters of one filter
-
-
-@dataclass(frozen=True)
-class Queue:
-    """Where one curator stands; kept by Gradio per page."""
-
-    filter: QueueFilter = NO_FILTER
-    example_id: int | None = None
-    skipped: tuple[int, ...] = ()
-    decided: tuple[tuple[int, ...], ...] = ()  # for undo, the last one at the end
-    seen: tuple[str, str] | None = None  # state and answer of the row as it was shown
-    is_fixing: bool = False
-    draft: Recommendation | str | None = None  # what was typed and could not be saved
-    twin_id: int | None = None
-    shows_tokens: bool = False
-    is_bulk_open: bool = False
-    plan: BulkPlan | None = None
-    bulk_focus: Focus = NO_FOCUS
-    message: str = ""
-
-    def leave_row(self) -> Queue:
-        """On to whatever comes next."""
-        return replace(
-            self, example_id=None, seen=None, is_fixing=False, draft=None, twin_id=None, plan=None
-        )
 
 
 class CurateTab:
@@ -111,7 +85,9 @@ class CurateTab:
                 trigger_mode="multiple",
                 **SHORT,
             )
-            decided.then(self.datasets.on_decided, inputs=datasets[1:], outputs=datasets, **SHORT)
+            decided.then(
+                self.datasets.on_decided, inputs=datasets[1:], outputs=datasets[:1], **SHORT
+            )
         self.imports.wire(self.on_select, [self.state], outputs)
         self.set.wire(self.on_select, [self.state], outputs)
         self.outputs = outputs
@@ -142,10 +118,10 @@ class CurateTab:
             state = self._apply(data, state, person)
         except CurateError as error:
             sentence = describe_refusal(error.code, str(error), person.lang)
-            state = replace(state, message=sentence, draft=_keep_typed(data))
+            state = replace(state, message=sentence, draft=keep_typed(data))
         except (RecommendationError, StoreError) as error:
             sentence = translate_error(person.lang, error.code, str(error))
-            state = replace(state, message=sentence, draft=_keep_typed(data))
+            state = replace(state, message=sentence, draft=keep_typed(data))
         return self._show(state, person)
 
     def _apply(self, data: dict[str, Any], state: Queue, person: Person) -> Queue:
@@ -163,26 +139,30 @@ class CurateTab:
             case "tokens":
                 return replace(state, shows_tokens=not state.shows_tokens)
             case "compare":
-                return replace(state, twin_id=_read_id(data.get("other"), state.twin_id))
+                other = read_number(data, "other")
+                return replace(state, twin_id=None if other == state.twin_id else other)
             case "bulk-accept":
                 return self._plan("accept", state, person)
             case "bulk-exclude":
                 return self._plan("exclude", state, person)
             case "fold":
-                return _fold_bulk(state)
+                return fold_bulk(state)
             case "bulk-cancel":
-                return _leave_plan(state)
+                return leave_plan(state)
+            case "bulk-doubt" | "doubt-leave":
+                self._release(state, person)
+                return look_at_doubt(state, read_text(data, "value"))
             case "bulk-go" | "bulk-clean" as action:
                 return self._decide_all(state, person, is_clean=action == "bulk-clean")
         return self._decide(data, state, person)
 
     def _filter(self, data: dict[str, Any], state: Queue, person: Person) -> Queue:
-        name = str(data.get("name", ""))
+        name = read_text(data, "name")
         if name not in {field.name for field in fields(QueueFilter)}:
             return state
         self._release(state, person)
-        chosen = replace(state.filter, **{name: str(data.get("value", ""))[:MAX_FILTER]})
-        return replace(state.leave_row(), filter=chosen, skipped=())
+        chosen = replace(state.filter, **{name: read_text(data, "value")[:MAX_FILTER]})
+        return replace(state.leave_row(), filter=chosen, doubt=None, skipped=())
 
     def _skip(self, state: Queue, person: Person) -> Queue:
         if state.example_id is None:
@@ -229,7 +209,8 @@ class CurateTab:
             raise CurateError("changed", "Somebody else has just decided on this example.")
 
     def _save(self, form: dict[str, Any], example_id: int, person: Person) -> None:
-        text = read_answer(form) or canonical(read_fields(form))
+        text = read_answer(form)
+        text = canonical(read_fields(form)) if text is None else text
         fix_example(
             self.parts.store,
             example_id,
@@ -239,7 +220,7 @@ class CurateTab:
         )
 
     def _plan(self, deed: Deed, state: Queue, person: Person) -> Queue:
-        store, wanted = self.parts.store, _to_filter(state.filter)
+        store, wanted = self.parts.store, state.wanted
         plan = make_plan(store, deed, wanted, person.person_id, self.parts.checks)
         return replace(state, plan=plan, bulk_focus=state.bulk_focus.move("plan"))
 
@@ -279,10 +260,10 @@ class CurateTab:
         state = replace(state, example_id=example.example_id if example else None)
         if example:
             state = replace(state, seen=(example.state, example.completion))
-        counts = self._count(state.filter)
+        counts = self._count(state.wanted)
         return (
             render_counts(counts, person.lang),
-            render_filter(state.filter, counts.flags, person.lang),
+            render_filter(state.filter, counts.flags, person.lang, state.doubt_name),
             render_queue(self._view(state, example, counts, person)),
             render_bulk(
                 counts.matching,
@@ -299,7 +280,9 @@ class CurateTab:
     ) -> QueueView:
         fix = find_suggestion(example, self.parts.checks) if example else None
         if example:
-            example = replace(example, flags=retell_flags(example, self.parts.checks))
+            flags = retell_flags(example, self.parts.checks)
+            more = find_more_flags(example, fix, self.parts.checks)
+            example = replace(example, flags=(*flags, *more))
         tokens = ""
         if state.shows_tokens and example and not state.is_fixing:
             text = fix.completion if fix else example.completion
@@ -326,7 +309,7 @@ class CurateTab:
             example = store.hold_example(state.example_id, curator=curator)
             if example:
                 return example
-        wanted = _to_filter(state.filter)
+        wanted = state.wanted
         found = store.claim_example(wanted, curator=curator, skip=state.skipped)
         if found is None and state.skipped:  # once round: what was skipped comes again
             return store.claim_example(wanted, curator=curator)
@@ -337,9 +320,8 @@ class CurateTab:
             return None
         return self.parts.store.get_feedback(example.turn_id, example.person_id)
 
-    def _count(self, chosen: QueueFilter) -> QueueCounts:
+    def _count(self, wanted: ExampleFilter) -> QueueCounts:
         store = self.parts.store
-        wanted = _to_filter(chosen)
         everything = ExampleFilter(purpose=wanted.purpose)
         states = store.count_examples_by("state", everything)
         return QueueCounts(
@@ -350,40 +332,3 @@ class CurateTab:
             matching=store.count_examples(wanted),
             flags=store.count_examples_by("flag", replace(everything, state=wanted.state)),
         )
-
-
-def _keep_typed(data: dict[str, Any]) -> Recommendation | str | None:
-    """What stood in the form that could not be saved."""
-    if data.get("action") != "save":
-        return None
-    form = data.get("form") or {}
-    return read_answer(form) or keep_fields(form)
-
-
-def _fold_bulk(state: Queue) -> Queue:
-    """Open it with the keyboard on its first button, or close it and leave the keyboard there."""
-    is_open = not state.is_bulk_open and state.plan is None
-    focus = state.bulk_focus.move("accept" if is_open else "fold")
-    return replace(state, is_bulk_open=is_open, plan=None, bulk_focus=focus)
-
-
-def _leave_plan(state: Queue) -> Queue:
-    """Back to the button that it came from."""
-    if state.plan is None:
-        return state
-    focus = state.bulk_focus.move(state.plan.deed)
-    return replace(state, is_bulk_open=True, plan=None, bulk_focus=focus)
-
-
-def _to_filter(chosen: QueueFilter) -> ExampleFilter:
-    picked: dict[str, Any] = {
-        field.name: getattr(chosen, field.name) or None for field in fields(chosen)
-    }
-    return ExampleFilter(**picked)
-
-
-def _read_id(value: Any, shown: int | None) -> int | None:
-    """The example to compare with; pressing again puts it away."""
-    text = str(value)
-    wanted = int(text) if text.isascii() and text.isdigit() and len(text) < 18 else None
-    return None if wanted == shown else wanted

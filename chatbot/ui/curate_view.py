@@ -11,7 +11,8 @@ from chatbot.recommendation import Recommendation, RecommendationError, parse
 from chatbot.themes import FIELDS
 from chatbot.ui.cards import option_label, render_info
 from chatbot.ui.curate_flags import flag_label, render_flags
-from chatbot.ui.diff_view import mark_differences, to_readable
+from chatbot.ui.diff_view import mark_differences, to_readable, to_readable_alike
+from chatbot.ui.event_input import read_text
 from chatbot.ui.feedback_view import render_fields
 from chatbot.ui.i18n import t
 from chatbot.ui.icons import icon
@@ -116,8 +117,8 @@ def _labels(field_name: str, lang: str) -> list[tuple[str, str]]:
     return [("", t(lang, "filter_all")), *((c, option_label(field_name, c, lang)) for c in codes)]
 
 
-def render_filter(chosen: QueueFilter, flags: Mapping[str, int], lang: str) -> str:
-    """One native select for each field."""
+def render_filter(chosen: QueueFilter, flags: Mapping[str, int], lang: str, doubt: str = "") -> str:
+    """One native select for each field. doubt: of a plan, whose examples alone are offered."""
     every = ("", t(lang, "filter_all"))
     states = [(code, t(lang, f"count_{code}")) for code in ("pending", "accepted", "excluded")]
     names = sorted({*flags, chosen.flag} - {""})
@@ -138,16 +139,24 @@ def render_filter(chosen: QueueFilter, flags: Mapping[str, int], lang: str) -> s
         f'<input type="search" id="curate-filter-query" name="query" data-action="filter" '
         f'data-name="query" value="{escape(chosen.query)}"></label>'
     )
-    person = ""
+    only = ""
     if chosen.person_id:
-        person = (
-            '<button type="button" class="eco-button eco-only" id="curate-only-person" '
-            f'data-action="filter" data-name="person_id" data-value="">{icon("close")}'
-            f"<span>{t(lang, 'filter_person')}</span></button>"
-        )
+        attributes = 'id="curate-only-person" data-action="filter" data-name="person_id"'
+        only += _render_only(attributes, t(lang, "filter_person"))
+    if doubt:
+        said = t(lang, "filter_doubt", doubt=flag_label(doubt, lang))
+        only += _render_only('id="curate-only-doubt" data-action="doubt-leave"', said)
     label = t(lang, "filter")
     return (
-        f'<div class="eco-filter" role="group" aria-label="{label}">{selects}{search}{person}</div>'
+        f'<div class="eco-filter" role="group" aria-label="{label}">{selects}{search}{only}</div>'
+    )
+
+
+def _render_only(attributes: str, said: str) -> str:
+    """What narrows the queue beside the selects, and the way out."""
+    return (
+        f'<button type="button" class="eco-button eco-only" {attributes} data-value="">'
+        f"{icon('close')}<span>{escape(said)}</span></button>"
     )
 
 
@@ -233,8 +242,9 @@ def _render_prompt(example: Example, lang: str) -> str:
 
 def _render_answers(view: QueueView, example: Example) -> str:
     lang = view.lang
-    proposed = to_readable(view.suggestion or example.completion)
-    original = to_readable(example.rejected or example.original_text)
+    proposed, original = to_readable_alike(
+        view.suggestion or example.completion, example.rejected or example.original_text
+    )
     if not original.strip() or original == proposed:
         return (
             f'<div class="eco-sides"><div class="eco-side-text" id="curate-proposed">'
@@ -256,12 +266,14 @@ def _render_twin(view: QueueView, example: Example) -> str:
     if view.twin is None:
         return ""
     lang, twin = view.lang, view.twin
-    ours = f"{_asked(example)}\n\n{to_readable(view.suggestion or example.completion)}"
-    theirs, _ = mark_differences(f"{_asked(twin)}\n\n{to_readable(twin.completion)}", ours)
+    shown = view.suggestion or example.completion
+    our_answer, their_answer = to_readable_alike(shown, twin.completion)
+    ours, theirs = f"{_asked(example)}\n\n{our_answer}", f"{_asked(twin)}\n\n{their_answer}"
+    marked, _ = mark_differences(theirs, ours)
     state = f'<span class="eco-tag">{t(lang, f"count_{twin.state}")}</span>'
     return (
         f'<div class="eco-side-text" id="curate-twin"><h3>{t(lang, "twin", other=twin.example_id)} '
-        f"{state}</h3><p>{theirs}</p></div>"
+        f"{state}</h3><p>{marked}</p></div>"
     )
 
 
@@ -294,7 +306,9 @@ def _render_buttons(view: QueueView) -> str:
 
 def _render_fix_form(view: QueueView, example: Example) -> str:
     lang = view.lang
-    typed = view.draft or _find_typed(view.suggestion or example.completion)
+    typed = view.draft
+    if typed is None:
+        typed = _find_typed(view.suggestion or example.completion)
     if isinstance(typed, Recommendation):
         inputs = render_fields(typed, lang)
     else:
@@ -324,4 +338,4 @@ def _find_typed(text: str) -> Recommendation | str:
 
 def read_answer(form: Mapping[str, Any]) -> str | None:
     """The typed text of the form with one big field; None when it has the fields of an answer."""
-    return str(form["text"]) if "text" in form else None
+    return read_text(form, "text") if "text" in form else None

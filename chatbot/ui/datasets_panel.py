@@ -11,6 +11,7 @@ import gradio as gr
 
 from chatbot.ui.blocks import SHORT, event_data, html_part
 from chatbot.ui.datasets_view import ChangedRow, Comparison, DatasetsView, render_datasets
+from chatbot.ui.event_input import read_text
 from chatbot.ui.i18n import translate_error
 from chatbot.ui.parts import Parts
 from chatbot.ui.people import Person, needs, require_admin, require_curator
@@ -63,10 +64,12 @@ class DatasetsPanel:
         return self._show(replace(state, message=""), person)
 
     @needs("curator")
-    def on_decided(self, state: DatasetsState, request: gr.Request) -> tuple[Any, Any]:
-        """An example was decided on: what can be frozen is more or less now."""
+    def on_decided(self, state: DatasetsState, request: gr.Request) -> Any:
+        """An example was decided on: what can be frozen is more or less now. Draws only: what was
+        pressed here meanwhile is newer than this state.
+        """
         person = require_curator(self.parts, request)
-        return self._show(state, person) if state.is_open else (gr.skip(), gr.skip())
+        return self._show(state, person)[0] if state.is_open else gr.skip()
 
     @needs("curator")
     def on_act(
@@ -84,7 +87,7 @@ class DatasetsPanel:
         return self._show(state, person)
 
     def _apply(self, data: dict[str, Any], state: DatasetsState, person: Person) -> DatasetsState:
-        value = str(data.get("value", ""))[:64]
+        value = read_text(data, "value")[:64]
         match data.get("action"):
             case "fold":
                 return replace(state, is_open=not state.is_open)

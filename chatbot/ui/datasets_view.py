@@ -8,7 +8,7 @@ from html import escape
 from typing import Any, Final
 
 from chatbot.ui.cards import option_label
-from chatbot.ui.diff_view import mark_differences, to_readable
+from chatbot.ui.diff_view import mark_differences, to_readable_alike
 from chatbot.ui.folds import render_fold
 from chatbot.ui.i18n import TEXTS, t
 from chatbot.ui.icons import icon
@@ -206,7 +206,7 @@ def _render_ids(ids: Sequence[int]) -> str:
 
 
 def _render_changed(row: ChangedRow) -> str:
-    left, right = mark_differences(to_readable(row.before), to_readable(row.after))
+    left, right = mark_differences(*to_readable_alike(row.before, row.after))
     return (
         f'<h3>#{row.example_id}</h3><div class="eco-sides eco-sides-two">'
         f'<div class="eco-side-text"><p>{left}</p></div>'

@@ -7,7 +7,8 @@ from difflib import SequenceMatcher
 from html import escape
 from typing import Final
 
-from chatbot.recommendation import RecommendationError, parse, to_text
+from chatbot.recommendation import Recommendation, RecommendationError, parse, to_text
+from finetune.text_checks import find_leading_number
 
 _PIECES: Final = re.compile(r"\s+|\w+|[^\w\s]")
 _MAX_PIECES: Final = 4000  # beyond that, marking costs more than it shows
@@ -15,10 +16,30 @@ _MAX_PIECES: Final = 4000  # beyond that, marking costs more than it shows
 
 def to_readable(text: str) -> str:
     """A recommendation as people read it; any other text as it stands."""
+    return to_readable_alike(text)[0]
+
+
+def to_readable_alike(*texts: str) -> list[str]:
+    """The same for texts that stand side by side. Where a title of any begins with a number of its
+    own, all go without ours: "1. 1. Bring a cup" would hide whose number is the stray one.
+    """
+    answers = [_find_answer(text) for text in texts]
+    titles = [c.title for answer in answers if answer for c in answer.challenges]
+    is_numbered = find_leading_number(tuple(titles)) is None
+    show = to_text if is_numbered else _to_plain
+    return [show(a) if a else text for a, text in zip(answers, texts, strict=True)]
+
+
+def _to_plain(answer: Recommendation) -> str:
+    parts = [answer.recommend, *(f"{c.title}\n{c.description}" for c in answer.challenges)]
+    return "\n\n".join(parts)
+
+
+def _find_answer(text: str) -> Recommendation | None:
     try:
-        return to_text(parse(text))
+        return parse(text)
     except RecommendationError:
-        return text
+        return None
 
 
 def _mark(text: str, tag: str) -> str:

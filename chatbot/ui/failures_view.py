@@ -17,7 +17,9 @@ from chatbot.ui.verdict_view import metric_label
 NUM_SHOWN: Final = 3  # of each kind
 _UNREADABLE: Final = frozenset({"valid_json", "valid_with_schema"})
 _MAX_PIECE: Final = 120  # characters
-_CATEGORY: Final = re.compile("|".join(option.code for option in FIELDS["category"]))
+_LED_BY_CATEGORIES: Final = frozenset({"category_fit", "parroted"})
+_CODE: Final = f"({'|'.join(option.code for option in FIELDS['category'])})"
+_CATEGORIES: Final = re.compile(f"{_CODE}(?: → {_CODE})?: ")  # then the words of an answer
 
 
 def render_failures(report: Mapping[str, Any], lang: str) -> str:
@@ -54,7 +56,10 @@ def _render_failure(failure: Mapping[str, Any], answer: Mapping[str, Any], lang:
     if failure["metric"] in _UNREADABLE and text:
         shown = _describe_unreadable(text, lang)
     else:
-        shown = f"<q>{escape(_label_categories(str(failure['evidence']), lang))}</q>"
+        evidence = str(failure["evidence"])
+        if failure["metric"] in _LED_BY_CATEGORIES:
+            evidence = _label_categories(evidence, lang)
+        shown = f"<q>{escape(evidence)}</q>"
     return f"<li><p>{escape(str(question))}</p>{shown}</li>"
 
 
@@ -72,5 +77,9 @@ def _describe_unreadable(text: str, lang: str) -> str:
 
 
 def _label_categories(evidence: str, lang: str) -> str:
-    """Codes of categories become their names."""
-    return _CATEGORY.sub(lambda found: option_label("category", found[0], lang), evidence)
+    """The codes in front become their names; what the answer says stays as it is."""
+    found = _CATEGORIES.match(evidence)
+    if found is None:
+        return evidence
+    labels = (option_label("category", code, lang) for code in found.groups() if code)
+    return f"{' → '.join(labels)}: {evidence[found.end() :]}"

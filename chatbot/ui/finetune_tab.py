@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import gradio as gr
 
 from chatbot.ui.blocks import SHORT, event_data, html_part, tell
-from chatbot.ui.event_input import read_form
+from chatbot.ui.event_input import read_form, read_text
 from chatbot.ui.finetune_view import ENDED, FinetuneView, is_running, render_finetune
 from chatbot.ui.header import Header
 from chatbot.ui.i18n import translate_error
@@ -92,7 +92,7 @@ class FinetuneTab:
     def _start(self, data: dict[str, Any], person: Person) -> Watching:
         learning, form = self.parts.learning, read_form(data)
         recipes = learning.recipes()
-        wanted, kind = str(form.get("recipe", "")), form.get("kind")
+        wanted, kind = read_text(form, "recipe"), form.get("kind")
         recipe = wanted if wanted in recipes else recipes[0]
         learn_from: RunKind = kind if kind in ("dpo", "kto") else "sft"
         actor = person.person_id

@@ -12,6 +12,7 @@ import gradio as gr
 from chatbot.themes import CATEGORIES
 from chatbot.ui.bar_charts import Day
 from chatbot.ui.blocks import SHORT, event_data, html_part
+from chatbot.ui.event_input import read_form, read_text
 from chatbot.ui.feedback_view import REASONS
 from chatbot.ui.insights_view import (
     ALL,
@@ -57,9 +58,10 @@ class InsightsTab:
     def on_filter(self, event: gr.EventData, request: gr.Request) -> str:
         """The chart of one version, or of one theme."""
         person, data = require_curator(self.parts, request), event_data(event)
-        form = data.get("form")
-        chosen = form if isinstance(form, dict) else {}
-        version, theme = (str(chosen.get(name, ALL)) for name in ("version", "theme"))
+        form = read_form(data)
+        version, theme = (
+            read_text(form, name) if name in form else ALL for name in ("version", "theme")
+        )
         return self._show(person.lang, version, theme)
 
     def _show(self, lang: str, version: str = ALL, theme: str = ALL) -> str:

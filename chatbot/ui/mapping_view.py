@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any, Final
 
+from chatbot.ui.event_input import read_text
 from chatbot.ui.i18n import t
 from chatbot.ui.icons import icon
 from finetune.column_preview import ColumnPreview
@@ -71,7 +72,7 @@ def _render_select(field: str, preview: ColumnPreview, lang: str) -> str:
 
 def read_mapping(form: Mapping[str, Any], preview: ColumnPreview) -> ColumnMapping:
     """What was chosen; names that the file does not have count as none."""
-    chosen = {field: str(form.get(field, "")) for field in _FIELDS}
+    chosen = {field: read_text(form, field) for field in _FIELDS}
     known = {field: name if name in preview.columns else "" for field, name in chosen.items()}
     prompts = dict.fromkeys(name for name in (known["prompt"], known["prompt_more"]) if name)
     return ColumnMapping(

@@ -148,3 +148,23 @@ def test_all_are_read_in_batches_even_while_more_come(store: Store) -> None:
     first = next(reading)
     store.add_examples([records.example("late")])
     assert [first.example_id, *(e.example_id for e in reading)] == list(range(1, 1202))
+
+
+@pytest.mark.parametrize("sort", ["newest", "oldest", "flags", "rating"])
+def test_only_among_the_ids_that_are_named(curated: Store, sort: ExampleSort) -> None:
+    named = frozenset({3, 4, 9, 17, 30, 999})
+    wanted = ExampleFilter(purpose=None, state="pending", ids=named)
+    pending = {e.example_id for e in _all(curated) if e.state == "pending"}
+    assert {e.example_id for e in _met(curated, sort, wanted)} == named & pending != set()
+    assert curated.count_examples(wanted) == len(named & pending)
+    by_state = curated.count_examples_by("state", ExampleFilter(purpose=None, ids=named))
+    assert sum(by_state.values()) == len(named) - 1
+    nothing = ExampleFilter(purpose=None, ids=frozenset())
+    assert curated.count_examples(nothing) == 0
+    assert curated.claim_example(nothing, curator="kim") is None
+
+
+def test_claiming_keeps_to_the_ids_that_are_named(curated: Store) -> None:
+    wanted = ExampleFilter(purpose=None, ids=frozenset({9, 17}))
+    claimed = [curated.claim_example(wanted, curator=name) for name in ("kim", "lee", "park")]
+    assert [e and e.example_id for e in claimed] in ([9, 17, None], [17, 9, None])

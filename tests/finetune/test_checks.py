@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from chatbot.recommendation import Challenge, Recommendation, canonical, to_text
+from feedback_store.records import Example
 from finetune.chat_template import ChatTokenizer
-from finetune.checks import CheckSettings, check_example, describe_format
+from finetune.checks import CheckSettings, check_example, describe_format, retell_flags
 from tests.finetune.examples import ANSWER, make_example, make_messages
 from tests.finetune.test_token_view import make_model_dir
 
@@ -149,3 +150,38 @@ def test_a_text_task_is_checked_for_what_concerns_any_text() -> None:
 )
 def test_formats_are_told_apart(text: str, shape: str) -> None:
     assert describe_format(text) == shape
+
+
+def forget_figures(answer: str, asked: str) -> Example:
+    """As it was stored before flags had params."""
+    new = make_example(completion=answer, messages=({"role": "user", "content": asked},))
+    flags = [flag.to_dict() for flag in check_example(new)]
+    kept = [{key: value for key, value in flag.items() if key != "params"} for flag in flags]
+    return Example(
+        **{**vars(new), "flags": tuple(kept)},
+        example_id=1,
+        state="pending",
+        decided_by=None,
+        decided_at=None,
+        created_at="2026-11-21T05:15:00.000Z",
+    )
+
+
+def test_old_flags_of_one_name_each_get_their_own_figures() -> None:
+    call = "010-1234-5678"
+    answer = canonical(change(0, description=f"텀블러로\u200b 컵을 줄이고 {call}로 알려요."))
+    old = forget_figures(answer, f"제로\u200b웨이스트 {call}")
+    told = retell_flags(old)
+    assert [flag["evidence"] for flag in told] == [flag["evidence"] for flag in old.flags]
+    for name in ("invisible_characters", "personal_data"):
+        places = [flag["params"]["where"] for flag in told if flag["name"] == name]
+        assert places == ["answer", "prompt"]
+
+
+def test_an_old_flag_that_nothing_now_equals_is_told_as_it_was_kept() -> None:
+    call = "010-1234-5678"
+    old = forget_figures(canonical(change(0, description=f"{call}로 알려요.")), f"제 번호 {call}")
+    worded = [{**flag, "evidence": f"once: {flag['evidence']}"} for flag in old.flags]
+    assert retell_flags(replace(old, flags=tuple(worded))) == tuple(worded)
+    alone = retell_flags(replace(old, flags=({**worded[0], "name": "needs_repair"}, *worded[2:])))
+    assert alone[0]["evidence"].startswith("once")

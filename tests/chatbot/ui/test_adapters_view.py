@@ -240,7 +240,7 @@ def test_a_trial_shows_what_people_say_and_the_way_out() -> None:
 
 @pytest.mark.parametrize(
     ("num_blocks", "told"),
-    [(2, "의견이 5짝은 모여야 해요"), (5, "꼭 필요한 의견 5짝은 모였어요")],
+    [(2, "의견이 5묶음은 모여야 해요"), (5, "꼭 필요한 의견 5묶음이 모였어요")],
 )
 def test_a_trial_names_the_fewest_thumbs_that_may_decide(num_blocks: int, told: str) -> None:
     trial = Trial("v0002", 0.2, None, "2026-11-21T05:14:56.123Z", "admin")
@@ -248,7 +248,7 @@ def test_a_trial_names_the_fewest_thumbs_that_may_decide(num_blocks: int, told: 
     status = CanaryStatus(trial, "undecided", "", thumbs, 0.5, 4.0, min_blocks=5)
     rule = render_adapters(make_view(trial=status)).split('id="trial-fewest">')[1]
     assert told in rule
-    assert f"지금 {num_blocks}짝" in rule
+    assert f"지금까지 {num_blocks}묶음" in rule
 
 
 def test_the_history_translates_our_own_words_and_escapes_those_of_people() -> None:

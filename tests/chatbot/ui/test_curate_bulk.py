@@ -82,7 +82,7 @@ def test_the_plan_shows_what_it_would_accept_with_a_doubt(store: Store) -> None:
     html = render_bulk(6, plan, "ko", is_open=True)
     told = html.split('id="curate-plan-warnings"')[1].split("</div></div>")[0]
     assert "2개에는 확인할 점이 있어요" in told
-    assert 'data-name="flag" data-value="burst">한꺼번에 온 평가 1<' in told
+    assert 'data-action="bulk-doubt" data-value="burst">한꺼번에 온 평가 1<' in told
     assert "확인할 점이 없는 2개만 수락" in html
     clean = plan.without_warnings()
     assert set(clean.example_ids) == set(plan.example_ids) - {1, 5}

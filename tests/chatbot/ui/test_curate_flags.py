@@ -29,6 +29,15 @@ def test_evidence_is_told_in_the_language_of_the_reader(shown: dict[str, Any], w
     assert wanted in describe_evidence(shown, "ko")
 
 
+@pytest.mark.parametrize("key", ["the note", "answer", "title 2", "title of mine"])
+def test_the_names_that_people_gave_their_fields_stay_as_they_are(key: str) -> None:
+    shown = flag("extra_key", field="the answer", keys=key)
+    assert describe_evidence(shown, "ko") == f"<b>답에 있으면 안 되는 칸: {key}.</b>"
+    assert describe_evidence(flag("empty_field", field="the note"), "ko") == (
+        "<b>빈 칸: the note.</b>"
+    )
+
+
 def test_a_copy_is_compared_or_excluded_with_one_click() -> None:
     html = draw(flag("near_duplicate", other=12))
     assert 'data-action="compare" data-other="12"' in html

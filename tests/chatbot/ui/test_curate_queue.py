@@ -9,13 +9,16 @@ from starlette.requests import Request
 
 from chatbot.recommendation import canonical
 from chatbot.ui import curate_tab
-from chatbot.ui.curate_tab import CurateTab, Queue
+from chatbot.ui.curate_queue import Queue
+from chatbot.ui.curate_tab import CurateTab
+from chatbot.ui.datasets_panel import CLOSED
 from chatbot.ui.parts import Parts
 from chatbot.ui.people import Person
 from feedback_store.records import ExampleFilter
 from feedback_store.store import Store
 from finetune.curate import CurateError
 from tests.chatbot.ui.scripted_learning import ScriptedLearning
+from tests.chatbot.ui.test_event_input import BAD
 from tests.finetune.examples import make_example, numbered_answer
 
 KIM, LEE = (Person(name, "curator", "ko") for name in ("p_kim", "p_lee"))
@@ -37,6 +40,22 @@ def look(tab: CurateTab, person: Person, state: Queue | None = None) -> Queue:
 
 def act(tab: CurateTab, person: Person, state: Queue, action: str, **data: str) -> Queue:
     return look(tab, person, tab._apply({"action": action, **data}, state, person))
+
+
+def make_request(tab: CurateTab) -> gr.Request:
+    """Of Kim's browser."""
+    parts = replace(tab.parts, identify=lambda _request: (KIM.person_id, KIM.role))
+    tab.parts = parts
+    if hasattr(tab, "datasets"):
+        tab.datasets.parts = parts
+    return gr.Request(Request({"type": "http", "headers": []}))
+
+
+def try_to_save(tab: CurateTab, state: Queue, form: Any) -> tuple[Any, ...]:
+    """What the page shows after the form was sent."""
+    state, request = act(tab, KIM, state, "fix"), make_request(tab)
+    event = gr.EventData(None, {"action": "save", "form": form})
+    return tab.on_act(state, event, request)
 
 
 def count(tab: CurateTab, state: str) -> int:
@@ -165,12 +184,80 @@ def test_what_was_typed_stays_where_it_could_not_be_saved(tab: CurateTab) -> Non
     form = {"recommend": "전화는 010-1234-5678 이에요."}
     for number in (1, 2, 3):
         form |= {f"title-{number}": f"내 제목 {number}", f"description-{number}": "설명이에요."}
-    tab.parts = replace(tab.parts, identify=lambda _request: (KIM.person_id, KIM.role))
-    request = gr.Request(Request({"type": "http", "headers": []}))
-    event = gr.EventData(None, {"action": "save", "form": form})
-    shown = tab.on_act(act(tab, KIM, look(tab, KIM), "fix"), event, request)
+    shown = try_to_save(tab, look(tab, KIM), form)
     html, state = shown[2], shown[-1]
     assert "개인 정보" in html
     assert 'value="내 제목 2"' in html or ">내 제목 2</textarea>" in html
     assert act(tab, KIM, act(tab, KIM, state, "cancel"), "fix").draft is None
     assert count(tab, "accepted") == 0
+
+
+def test_a_doubt_of_the_plan_leads_to_the_very_examples_that_have_it(tab: CurateTab) -> None:
+    """One of them only after its repair, where no stored flag says so; one of the same flag is not
+    in the plan.
+    """
+    store = tab.parts.store
+    glued = canonical(numbered_answer(6)).replace("가볍게", "공HED").replace("카페", "공HED")
+    wrapped = f'{{"text": {glued}}}'
+    kept = {"name": "needs_repair", "severity": "error", "evidence": "x", "fix": "y"}
+    store.add_examples([make_example(completion=wrapped, flags=(kept,))])
+    burst = {**kept, "name": "burst", "severity": "warning"}
+    store.decide_examples([2], state="pending", decided_by="checks", flags=(burst,))
+    store.decide_examples([3], state="pending", decided_by="checks", flags=(burst,))
+    store.hold_example(3, curator="p_lee")
+    kim = act(tab, KIM, look(tab, KIM), "bulk-accept")
+    assert kim.plan
+    assert set(kim.plan.warnings) == {2, 5}
+    seen = act(tab, KIM, kim, "bulk-doubt", value="foreign_words")
+    assert seen.example_id == 5
+    shown = tab._show(seen, KIM)
+    assert "지금 조건에 맞는 예시는 1개예요" in shown[3]
+    assert 'data-flag="foreign_words"' in shown[2]
+    assert 'id="curate-only-doubt"' in shown[1]
+    assert act(tab, KIM, kim, "bulk-doubt", value="burst").example_id == 2
+    assert act(tab, KIM, seen, "next").example_id == 5  # once round
+    done = act(tab, KIM, seen, "exclude")
+    assert done.example_id is None
+    assert act(tab, KIM, done, "doubt-leave").example_id == 1
+    assert act(tab, KIM, done, "filter", name="query", value="").doubt is None
+
+
+@pytest.mark.parametrize("value", ["", "nothing", "\ud800"])
+def test_a_doubt_that_no_plan_has_narrows_nothing(tab: CurateTab, value: str) -> None:
+    kim = act(tab, KIM, look(tab, KIM), "bulk-doubt", value=value)
+    assert (kim.doubt, kim.example_id) == (None, 1)
+
+
+@pytest.mark.parametrize("value", BAD)
+def test_no_form_that_a_browser_sends_breaks_saving(tab: CurateTab, value: Any) -> None:
+    state = look(tab, KIM)
+    for form in (value, {"text": value}, {"recommend": value, "title-1": value}):
+        html, shown = try_to_save(tab, state, form)[2::2]
+        assert shown.message
+        assert shown.is_fixing
+        assert 'id="curate-form"' in html
+    assert count(tab, "pending") == 4
+
+
+def test_an_emptied_field_of_a_whole_text_stays_one_field(tab: CurateTab) -> None:
+    store = tab.parts.store
+    store.add_examples([make_example(completion="답이 아닌 글")])
+    shown = try_to_save(tab, replace(look(tab, KIM), example_id=5), {"text": ""})
+    assert shown[-1].draft == ""
+    assert 'id="edit-text" rows="8" required></textarea>' in shown[2]
+    assert "edit-title-1" not in shown[2]
+
+
+async def test_a_click_in_the_versions_is_not_undone_by_a_key_in_the_queue(
+    tab: CurateTab,
+) -> None:
+    """Deciding draws the part of the versions anew, and leaves where its reader stands alone."""
+    with gr.Blocks() as demo:
+        tab.build()
+    drawn = [fn for fn in demo.fns.values() if fn.fn and fn.fn.__name__ == "on_decided"]
+    assert drawn
+    assert all(fn.outputs == [tab.datasets.view] for fn in drawn)
+    request = make_request(tab)
+    opened = replace(CLOSED, is_open=True)
+    assert 'id="datasets"' in tab.datasets.on_decided(opened, request)
+    assert tab.datasets.on_decided(CLOSED, request) == gr.skip()

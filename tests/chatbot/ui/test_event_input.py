@@ -164,3 +164,10 @@ def test_what_is_no_text_number_or_form_is_none(value: Any) -> None:
     assert read_number(data, "turn") == (7 if value == 7 and value is not True else None)
     assert read_form(data) == (value if isinstance(value, dict) else {})
     assert read_text({}, "text") == ""
+
+
+def test_events_are_read_in_one_place_only() -> None:
+    """What is turned into text elsewhere would reach the store uncleaned."""
+    unread = re.compile(r'(?:str|int|float)\((?:data|form)(?:\.get\(|\[)|data\.get\("form"\)')
+    found = {path.name for path in UI.glob("*.py") if unread.search(path.read_text("utf-8"))}
+    assert found == {"event_input.py"}

@@ -41,3 +41,16 @@ def test_what_is_wrong_with_an_answer_is_told_in_the_language_of_the_page() -> N
     assert "제로웨이스트 → 비건: 채식" in html
     assert "challenges came" not in html
     assert "<img" not in html
+
+
+def test_only_the_categories_of_a_misfit_are_renamed_and_no_word_of_an_answer() -> None:
+    said = "MULTIMEDIA · VEGAN을 MEDIA로"
+    failures = [
+        {"metric": "category_fit", "answer_id": "a1", "evidence": f"MEDIA → VEGAN: {said}"},
+        {"metric": "loop", "answer_id": "a1", "evidence": said},
+        {"metric": "parroted", "answer_id": "a1", "evidence": f"VEGAN: {said}"},
+    ]
+    html = render_failures({"answers": [], "failures": failures}, "ko")
+    assert f"<q>문화 공유 → 비건: {said}</q>" in html
+    assert f"<q>{said}</q>" in html
+    assert f"<q>비건: {said}</q>" in html

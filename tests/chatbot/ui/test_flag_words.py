@@ -33,7 +33,7 @@ def dump(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def with_title(title: str) -> str:
+def with_title(title: object) -> str:
     rest = GOOD["challenges"][1:]
     first = {"title": title, "description": "카페에서 텀블러에 커피를 담아요."}
     return dump({**GOOD, "challenges": [first, *rest]})
@@ -140,7 +140,16 @@ def test_what_was_seen_is_told_with_its_figures_in_both_languages() -> None:
     lacking = {"name": "missing_key", "severity": "error", "evidence": "x", "fix": "y"}
     params = {"field": "challenge 2", "keys": "title, description"}
     told = describe_evidence({**lacking, "params": params}, "ko")
-    assert told == "<b>챌린지 2에 빠진 칸: 제목, 설명.</b>"
+    assert told == "<b>챌린지 2에서 빠진 칸: 제목, 설명.</b>"
+
+
+def test_a_field_of_another_type_is_told_as_a_whole_sentence() -> None:
+    flags = check(with_title({"a": 1}))
+    wrong = next(flag for flag in flags if flag.name == "wrong_type").to_dict()
+    told = "title 1 should be text, but is an object with fields."
+    assert describe_evidence(wrong, "en") == f"<b>{told}</b>"
+    told = "제목 1에 있어야 할 것: 글, 들어 있는 것: 칸으로 나뉜 값."
+    assert describe_evidence(wrong, "ko") == f"<b>{told}</b>"
 
 
 def named_sentences(path: Path) -> set[str]:

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse
 
+from chatbot.ui.i18n import TEXTS
 from chatbot.ui.page import PageMiddleware, PageSettings, asset_version
 
 GRADIO_PAGE = """<!doctype html>
@@ -65,7 +66,18 @@ async def test_the_browser_is_given_words_for_what_gradio_says_in_english() -> N
     )
     assert words["toast_error"] == "문제가 있어요"
     assert words["toast_info"] == "알림"
-    assert "<" not in page.split("window.ecoWords = ")[1].split("};")[0]
+
+
+async def test_no_word_for_the_browser_ends_the_script_that_holds_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    evil = "</script><img src=x onerror=alert(1)>"
+    monkeypatch.setitem(TEXTS["ko"], "toast_info", evil)
+    async with make_client(make_app()) as client:
+        page = (await client.get("/", headers={"accept-language": "ko-KR"})).text
+    said = page.split("window.ecoWords = ")[1].split("};")[0]
+    assert "<" not in said
+    assert json.loads(f"{said}}}")["toast_info"] == evil
 
 
 async def test_the_cookie_decides_the_language() -> None:
