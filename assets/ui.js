@@ -225,11 +225,20 @@ window.eco = (() => {
       field.focus();
       pressed = { element, id: field.id };
     }
+    showOpened(element);
     keepFocus(element);
     const isLive = element.querySelector("[data-follow]") !== null;
     if (isLive || wasLive.has(element)) followEnd();
     if (isLive) wasLive.add(element);
     else if (wasLive.delete(element)) setTimeout(followEnd, SETTLE_MS);
+  };
+  // What a button below an answer opens would lie behind the message box of a phone.
+  const lastOpened = new WeakMap();
+  const showOpened = (element) => {
+    const panel = element.querySelector("#reason-panel, #edit-form");
+    const key = panel ? panel.id + panel.dataset.turn : "";
+    if (panel && key !== lastOpened.get(element)) panel.scrollIntoView({ block: "nearest" });
+    lastOpened.set(element, key);
   };
   const wasLive = new WeakSet();
   let isFollowing = true;

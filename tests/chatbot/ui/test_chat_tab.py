@@ -361,8 +361,27 @@ def test_a_project_of_free_text_is_a_plain_chat(serve: Serve, open_page: OpenPag
     assert not re.search("챌린지|추천|조건", page.inner_text("body"))
 
 
+def test_on_a_phone_what_a_thumb_opens_is_not_behind_the_message_box(
+    url: str, open_page: OpenPage
+) -> None:
+    page = open_page(url, viewport={"width": 390, "height": 844})
+    say_and_wait(page, "쓰레기를 줄이고 싶어요")
+    page.click("#thumb-up")
+    expect(page.locator("#reason-send")).to_be_visible()
+    page.wait_for_function(
+        "document.querySelector('#reason-send').getBoundingClientRect().bottom"
+        " <= document.querySelector('.eco-chat-input, #chat-input').getBoundingClientRect().top"
+    )
+
+
 def test_on_a_phone_nothing_is_wider_than_the_screen(url: str, open_page: OpenPage) -> None:
     page = open_page(url, viewport={"width": 360, "height": 740})
+    shown = ".eco-header > :is(button, svg), .eco-status"
+    boxes = [box for item in page.locator(shown).all() if (box := item.bounding_box())]
+    assert len(boxes) == 5
+    ends = [box["x"] + box["width"] for box in boxes]
+    assert all(end <= box["x"] for end, box in zip(ends, boxes[1:], strict=False))
+    assert boxes[1]["width"] == 30  # the logo
     for step in ("first", "answer"):
         if step == "answer":
             say_and_wait(page, "쓰레기를 줄이고 싶어요")
