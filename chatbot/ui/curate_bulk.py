@@ -16,7 +16,7 @@ from chatbot.ui.icons import icon
 from feedback_store.records import Example, ExampleFilter
 from feedback_store.store import Store
 from finetune.checks import CheckSettings
-from finetune.curate import Foreseen, foresee_accepting
+from finetune.curate import Foreseen, find_suggestion, foresee_accepting
 from finetune.people_checks import PEOPLE_FLAGS
 from finetune.set_checks import SIMILAR_FLAGS
 
@@ -106,6 +106,7 @@ def make_plan(
     doubts = {example.example_id: _find_doubts(example, found) for example, found in pairs}
     refused = {example.example_id for example, found in pairs if found.outcome == "refused"}
     warnings = {example_id: names for example_id, names in doubts.items() if names}
+    samples = _pick([e for e in examples if e.example_id not in refused], warnings)
     return BulkPlan(
         deed=deed,
         seen={example.example_id: _sum_up(example) for example in examples},
@@ -114,8 +115,14 @@ def make_plan(
         num_fixed=outcomes.count("fixed"),
         num_refused=len(refused),
         warnings=warnings,
-        samples=_pick([e for e in examples if e.example_id not in refused], warnings),
+        samples=tuple(_repair(e, checks) for e in samples) if deed == "accept" else samples,
     )
+
+
+def _repair(example: Example, checks: CheckSettings) -> Example:
+    """With the answer that it would be accepted with."""
+    fix = find_suggestion(example, checks)
+    return replace(example, completion=fix.completion) if fix else example
 
 
 def _find_doubts(example: Example, foreseen: Foreseen) -> tuple[str, ...]:
@@ -141,14 +148,15 @@ def _spread(examples: Sequence[Example], count: int) -> Sequence[Example]:
 
 @dataclass(frozen=True)
 class Focus:
-    """Where the keyboard goes next in this part: on a button of that name, or into the plan. The
-    number tells one time from the next, so that drawing anew takes the focus from nobody.
+    """Where the keyboard goes next: on a button of that name, into the plan, or from there to the
+    examples with one doubt. The number tells one time from the next, so that drawing anew takes
+    the focus from nobody.
     """
 
-    place: Literal["", "fold", "accept", "exclude", "plan"] = ""
+    place: Literal["", "fold", "accept", "exclude", "plan", "doubt"] = ""
     number: int = 0
 
-    def move(self, place: Literal["fold", "accept", "exclude", "plan"]) -> Focus:
+    def move(self, place: Literal["fold", "accept", "exclude", "plan", "doubt"]) -> Focus:
         """On to another place."""
         return Focus(place, self.number + 1)
 

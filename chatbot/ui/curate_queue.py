@@ -43,11 +43,6 @@ class Queue:
         }
         return ExampleFilter(**chosen, ids=self.doubt.example_ids if self.doubt else None)
 
-    @property
-    def doubt_name(self) -> str:
-        """The doubt that is looked at; "" for none."""
-        return self.doubt.name if self.doubt else ""
-
     def leave_row(self) -> Queue:
         """On to whatever comes next."""
         return replace(
@@ -82,4 +77,5 @@ def leave_plan(state: Queue) -> Queue:
 def look_at_doubt(state: Queue, name: str) -> Queue:
     """The queue of those examples of the plan that have the doubt; without one, all of them."""
     doubt = state.plan.find_doubt(name) if state.plan and name else None
-    return replace(state.leave_row(), doubt=doubt, skipped=())
+    focus = state.bulk_focus.move("doubt") if doubt else state.bulk_focus
+    return replace(state.leave_row(), doubt=doubt, skipped=(), bulk_focus=focus)

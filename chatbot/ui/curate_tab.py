@@ -261,9 +261,10 @@ class CurateTab:
         if example:
             state = replace(state, seen=(example.state, example.completion))
         counts = self._count(state.wanted)
+        doubt = (state.doubt.name, state.bulk_focus.mark("doubt")) if state.doubt else ()
         return (
             render_counts(counts, person.lang),
-            render_filter(state.filter, counts.flags, person.lang, state.doubt_name),
+            render_filter(state.filter, counts.flags, person.lang, *doubt),
             render_queue(self._view(state, example, counts, person)),
             render_bulk(
                 counts.matching,

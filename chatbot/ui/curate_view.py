@@ -117,8 +117,12 @@ def _labels(field_name: str, lang: str) -> list[tuple[str, str]]:
     return [("", t(lang, "filter_all")), *((c, option_label(field_name, c, lang)) for c in codes)]
 
 
-def render_filter(chosen: QueueFilter, flags: Mapping[str, int], lang: str, doubt: str = "") -> str:
-    """One native select for each field. doubt: of a plan, whose examples alone are offered."""
+def render_filter(
+    chosen: QueueFilter, flags: Mapping[str, int], lang: str, doubt: str = "", focus: str = ""
+) -> str:
+    """One native select for each field. doubt: of a plan, whose examples alone are offered; focus:
+    the attribute that leads the keyboard there.
+    """
     every = ("", t(lang, "filter_all"))
     states = [(code, t(lang, f"count_{code}")) for code in ("pending", "accepted", "excluded")]
     names = sorted({*flags, chosen.flag} - {""})
@@ -145,10 +149,11 @@ def render_filter(chosen: QueueFilter, flags: Mapping[str, int], lang: str, doub
         only += _render_only(attributes, t(lang, "filter_person"))
     if doubt:
         said = t(lang, "filter_doubt", doubt=flag_label(doubt, lang))
-        only += _render_only('id="curate-only-doubt" data-action="doubt-leave"', said)
+        only += _render_only(f'id="curate-only-doubt" data-action="doubt-leave"{focus}', said)
     label = t(lang, "filter")
     return (
-        f'<div class="eco-filter" role="group" aria-label="{label}">{selects}{search}{only}</div>'
+        f'<div class="eco-filter" role="group" aria-label="{label}" data-focus-home tabindex="-1">'
+        f"{selects}{search}{only}</div>"
     )
 
 

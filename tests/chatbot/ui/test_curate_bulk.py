@@ -28,6 +28,8 @@ def test_the_plan_says_what_accepting_all_would_do(store: Store) -> None:
     plan = make_plan(store, "accept", PENDING, "kim", DEFAULT_CHECKS)
     assert plan.example_ids == (1, 2, 3)
     assert (plan.num_matching, plan.num_held, plan.num_fixed, plan.num_refused) == (4, 1, 1, 1)
+    shown = {example.example_id: example.completion for example in plan.samples}
+    assert shown == {1: canonical(numbered_answer(1)), 2: canonical(ANSWER)}  # the second repaired
     html = render_bulk(4, plan, "en", is_open=True)
     assert "Accept 2 examples?" in html
     for note in ("1 are accepted with their repair", "1 need a person", "1 are open at another"):

@@ -213,7 +213,8 @@ def test_a_doubt_of_the_plan_leads_to_the_very_examples_that_have_it(tab: Curate
     shown = tab._show(seen, KIM)
     assert "지금 조건에 맞는 예시는 1개예요" in shown[3]
     assert 'data-flag="foreign_words"' in shown[2]
-    assert 'id="curate-only-doubt"' in shown[1]
+    assert 'id="curate-only-doubt" data-action="doubt-leave" data-autofocus="bulk-2"' in shown[1]
+    assert act(tab, KIM, seen, "next").bulk_focus == seen.bulk_focus
     assert act(tab, KIM, kim, "bulk-doubt", value="burst").example_id == 2
     assert act(tab, KIM, seen, "next").example_id == 5  # once round
     done = act(tab, KIM, seen, "exclude")

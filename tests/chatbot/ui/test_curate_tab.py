@@ -136,6 +136,20 @@ def test_the_bulk_part_is_used_with_the_keyboard_alone(page: Page) -> None:
     expect(page.locator("[data-count=excluded] b")).to_have_text(str(excluded))
 
 
+def test_a_doubt_of_the_plan_leads_to_its_rows_and_back(page: Page) -> None:
+    page.keyboard.press("b")
+    page.click("#curate-bulk-accept")
+    page.click("[data-action=bulk-doubt] >> nth=0")
+    only = page.locator("#curate-only-doubt")
+    expect(only).to_be_focused()
+    expect(only).to_be_in_viewport()
+    expect(page.locator("#curate-plan")).to_have_count(0)
+    expect(page.locator("#curate-row")).to_be_visible()
+    page.keyboard.press("Enter")
+    expect(only).to_have_count(0)
+    expect(page.locator("#curate-filter [data-focus-home]")).to_be_focused()
+
+
 def test_a_file_of_another_kind_is_told_by_name_and_the_others_are_imported(
     page: Page, tmp_path: Path
 ) -> None:
