@@ -48,9 +48,13 @@ def test_only_the_categories_of_a_misfit_are_renamed_and_no_word_of_an_answer() 
     failures = [
         {"metric": "category_fit", "answer_id": "a1", "evidence": f"MEDIA → VEGAN: {said}"},
         {"metric": "loop", "answer_id": "a1", "evidence": said},
+        {"metric": "loop", "answer_id": "a1", "evidence": f"VEGAN: {said}"},
         {"metric": "parroted", "answer_id": "a1", "evidence": f"VEGAN: {said}"},
+        {"metric": "parroted", "answer_id": "a1", "evidence": "MULTIMEDIA: 글"},
     ]
     html = render_failures({"answers": [], "failures": failures}, "ko")
     assert f"<q>문화 공유 → 비건: {said}</q>" in html
     assert f"<q>{said}</q>" in html
     assert f"<q>비건: {said}</q>" in html
+    assert f"<q>VEGAN: {said}</q>" in html
+    assert "<q>MULTIMEDIA: 글</q>" in html
