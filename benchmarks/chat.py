@@ -256,6 +256,7 @@ async def measure_page() -> dict[str, float]:
         figures = await measure_browser(ready)
     print(
         f"page with 40 turns: {figures['browser_fps']:.1f} frames/s while streaming, "
+        f"{figures['browser_sent_fps']:.1f} from the sending on, "
         f"{figures['browser_idle_fps']:.1f} while nothing happens, worst stall "
         f"{figures['browser_worst_stall_ms']:.0f} ms",
         flush=True,

@@ -53,6 +53,9 @@ class NoLearning:
     def production(self) -> str | None:
         return None
 
+    def waiting(self) -> None:
+        return None
+
     def retrain_progress(self) -> None:
         return None
 
