@@ -131,13 +131,12 @@ class ValueStream:
 
     def _reject(self, line: int, place: str, why: str) -> SourceRow:
         """The broken element as a reason; goes on behind it."""
-        reason = f"The row that starts here is no JSON: {why}."
+        reason = f"The row that starts here cannot be read: {why}."
         while len(self._buffer) - self._at < _SCAN and self._read_more():
             pass
         if self._indent is not None and self._skip_lines(self._indent):
-            return SourceRow(
-                line, reason=f"{reason} Reading went on at line {self._line:,}.", place=place
-            )
+            reason += f" Reading went on at line {self._line + 1:,}."
+            return SourceRow(line, reason=reason, place=place)
         end = _find_end(self._buffer, self._at) if self._indent is None else None
         if end is not None:
             self._skip_to(end)
@@ -147,8 +146,8 @@ class ValueStream:
         return SourceRow(line, reason=reason, code=UNREAD_REST, place=place)
 
     def _skip_lines(self, indent: str) -> bool:
-        """Go to the next line that begins with an element, or with the end of the array. JSON has
-        no line ends in texts, and what is nested stands farther in, or on the lines of elements.
+        """Go before the next line that begins with an element, or with the array's end. JSON has no
+        line ends in texts, and what is nested stands farther in, or on the lines of elements.
         """
         comma = "," if self._is_array else ",?"
         after = r"[\s,}]|$" if self._is_wrapped else r"\s|$"
@@ -159,7 +158,7 @@ class ValueStream:
             self._skip_to(max(self._at, len(self._buffer) - _OVERLAP))
             if not self._read_more():
                 return False
-        self._skip_to(found.end())
+        self._skip_to(found.start())
         return True
 
     def _skip_rest(self) -> None:

@@ -75,7 +75,7 @@ def _parse_line(number: int, line: str, is_mixed: bool) -> SourceRow:
     except UnicodeDecodeError:
         return SourceRow(number, reason="The line is neither UTF-8 nor CP949.")
     except (ValueError, RecursionError) as error:
-        return SourceRow(number, reason=f"The line is no JSON: {tell_json_error(error)}.")
+        return SourceRow(number, reason=f"The line cannot be read: {tell_json_error(error)}.")
 
 
 def _is_jsonl(path: Path) -> bool:

@@ -86,6 +86,17 @@ def test_a_broken_element_costs_only_itself_where_elements_begin_lines(
     assert all(row.value in (None, json.loads(GOOD)) for row in rows)
 
 
+@pytest.mark.parametrize("first", BROKEN)
+@pytest.mark.parametrize("second", BROKEN[:-1])
+def test_broken_elements_one_behind_the_other_cost_only_themselves(first: str, second: str) -> None:
+    rows = read("[\n " + ",\n ".join((GOOD, first, second, GOOD)) + "\n]")
+    assert [bool(row.reason) for row in rows] == [False, True, True, False]
+    place = 2 + rows[1].reason.count("\n")
+    assert rows[1].line == place + 1
+    assert f"at line {rows[2].line}." in rows[1].reason
+    assert not any(row.code == UNREAD_REST for row in rows)
+
+
 @pytest.mark.parametrize("broken", BROKEN)
 def test_on_one_line_the_rest_is_read_only_where_it_is_certain(broken: str) -> None:
     rows = read(f"[{GOOD}, {broken}, {GOOD}, {GOOD}]")
@@ -111,7 +122,11 @@ def test_the_last_element_may_be_broken_too(broken: str) -> None:
         ('[{"a": 1}], {"a": 2}]', [1], "More text follows"),
         ('[{"a": 1},\n {"a": 2}\n', [1, 2], "cut off"),
         ('{"data": [{"a": 1}], "test": [{"a": 2}]}', [1], ""),
-        ('{"data": [\n{"a": 1},\n{"a: 2},\n{"a": 3}\n], "test": [{"a": 4}]}', [1, 3], "is no JSON"),
+        (
+            '{"data": [\n{"a": 1},\n{"a: 2},\n{"a": 3}\n], "test": [{"a": 4}]}',
+            [1, 3],
+            "cannot be read",
+        ),
     ],
 )
 def test_what_follows_an_array_is_no_part_of_it(text: str, values: list[int], said: str) -> None:
