@@ -8,7 +8,7 @@ import json
 import multiprocessing
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -73,6 +73,7 @@ class ImportResult:
     reasons: dict[str, int]  # reason of a rejection → rows
     rejects_path: Path | None
     first_rejects: tuple[str, ...] = ()  # sentences: where the row is and what is wrong with it
+    first_lines: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # by reason
     num_similar: int = 0  # of the new ones: nearly the same as another example
     set_flags: tuple[Flag, ...] = ()
 
@@ -167,6 +168,7 @@ class _Import:
     kinds: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     first_rejects: list[str] = field(default_factory=list)
+    first_lines: dict[str, list[int]] = field(default_factory=dict)
 
     def add(self, file_name: str, made: list[Made]) -> None:
         """Take in the rows of one chunk."""
@@ -209,6 +211,9 @@ class _Import:
         self.rejects.write(file_name, reject)
         if len(self.first_rejects) < _NUM_TOLD:
             self.first_rejects.append(_tell_reject(file_name, reject))
+        lines = self.first_lines.setdefault(reject.code, [])
+        if reject.line and len(lines) < _NUM_TOLD and reject.line not in lines:
+            lines.append(reject.line)
 
     def progress(self) -> ImportProgress:
         """How far it is."""
@@ -227,6 +232,7 @@ class _Import:
             reasons=dict(self.reasons),
             rejects_path=self.rejects.path,
             first_rejects=tuple(self.first_rejects),
+            first_lines={code: tuple(lines) for code, lines in self.first_lines.items()},
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -75,7 +75,8 @@ def render_import_result(name: str, result: ImportResult, lang: str) -> str:
     )
     reasons = sorted(result.reasons.items(), key=lambda item: -item[1])[:MAX_REASONS]
     rows = "".join(
-        f"<li>{escape(TEXTS[lang].get(f'reject_{code}', code.replace('_', ' ')))}: {count:,}</li>"
+        f"<li>{escape(TEXTS[lang].get(f'reject_{code}', code.replace('_', ' ')))}: {count:,}"
+        f"{_render_lines(result.first_lines.get(code, ()), count, lang)}</li>"
         for code, count in reasons
     )
     listing = f'<ul class="eco-reasons">{rows}</ul>' if rows else ""
@@ -84,6 +85,15 @@ def render_import_result(name: str, result: ImportResult, lang: str) -> str:
         f"{t(lang, 'import_rows', num=f'{result.num_rows:,}')}</h3>"
         f'<div class="eco-figures">{shown}</div>{listing}{_render_set_flags(result, lang)}</div>'
     )
+
+
+def _render_lines(lines: Sequence[int], count: int, lang: str) -> str:
+    """Where the first rows of a reason stand in the file."""
+    if not lines:
+        return ""
+    more = ", …" if count > len(lines) else ""
+    said = t(lang, "import_lines", lines=", ".join(f"{line:,}" for line in lines) + more)
+    return f' <span class="eco-muted">({said})</span>'
 
 
 def _render_set_flags(result: ImportResult, lang: str) -> str:

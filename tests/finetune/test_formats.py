@@ -127,6 +127,7 @@ def test_a_rejected_element_of_an_array_on_one_line_is_found_by_its_number(
     reject = json.loads(result.rejects_path.read_text("utf-8"))
     assert (reject["line"], reject["place"]) == (1, "element 3")
     assert result.first_rejects == ("a.json, line 1, element 3: The row has no answer.",)
+    assert result.first_lines == {"empty_answer": (1,)}
 
 
 def test_the_counts_of_a_table_with_blank_rows_add_up(store: Store, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import gradio as gr
 import pytest
 from playwright.sync_api import expect
 
@@ -54,6 +55,20 @@ async def test_with_the_base_alone_it_is_said_why_nothing_can_be_compared(store:
     assert (await tab._draw(), tab._explain_no_pair()) == (None, "arena_base_only")
     settled = ArenaTab(replace(tab.parts, learning=ScriptedLearning(store)), is_studio=False)
     assert (await settled._draw(), settled._explain_no_pair()) == (None, "arena_needs_two")
+
+
+async def test_opening_the_tab_leaves_a_round_alone_that_has_begun(store: Store) -> None:
+    arena = await make_tab(store, "", "v0001")
+    with gr.Blocks() as demo, gr.Tab() as tab:
+        arena.build()
+        arena.wire_select(tab)
+    drawn = {
+        part.elem_id
+        for event in demo.fns.values()
+        if (tab._id, "select") in event.targets
+        for part in event.outputs
+    }
+    assert drawn == {"arena-below"}
 
 
 @pytest.fixture(scope="module")

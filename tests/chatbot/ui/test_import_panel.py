@@ -8,11 +8,11 @@ import pytest
 
 from chatbot.recommendation import canonical
 from chatbot.ui import import_panel
-from chatbot.ui.import_panel import ImportPanel
+from chatbot.ui.import_panel import ImportPanel, render_import_result
 from chatbot.ui.parts import Parts
 from chatbot.ui.people import Person
 from feedback_store.store import Store
-from finetune.formats import ImportSettings
+from finetune.formats import ImportSettings, import_path
 from tests.finetune.examples import numbered_answer
 
 CURATOR = Person("p_kim", "curator", "ko")
@@ -80,3 +80,19 @@ def test_whatever_a_file_holds_its_end_is_told_in_korean(
         told = panel.import_file(path, HERE, CURATOR, lambda _progress: None)
     assert unnamed or re.search("[가-힣]{2,}", told)
     assert not re.search("[a-z]{3,} [a-z]{2,} [a-z]{2,}", re.sub("<[^>]*>", "", told))
+
+
+def test_the_lines_of_what_was_refused_are_told(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"prompt": "a", "completion": "b"}\n' + '{"prompt": "a"\n' * 4)
+    result = import_path(store, path, HERE)
+    shown = render_import_result("a.jsonl", result, "ko")
+    assert "읽을 수 없는 줄: 4" in shown
+    assert "(줄 번호 2, 3, 4, …)" in shown
+    broken = tmp_path / "b.json"
+    broken.write_text('[{"prompt": "a", "completion": "b"}, {"prompt: 1}, {"prompt": 2}]')
+    result = import_path(store, broken, HERE)
+    assert result.reasons == {"unread_rest": 1}
+    shown = render_import_result("b.json", result, "en")
+    assert "import the file again: 1" in shown
+    assert "(line 1)" in shown
