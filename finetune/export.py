@@ -5,6 +5,7 @@ is.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import tempfile
@@ -12,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
+
+import psutil
 
 from feedback_store.durable import sync
 from finetune.dataset import SPLITS, DatasetError
@@ -21,6 +24,7 @@ ExportKind = Literal["jsonl", "parquet"]
 CARD: Final = "README.md"
 _DATA: Final = "data"
 _TITLE: Final = re.compile(r"^# Dataset [0-9a-f]{16}$", re.MULTILINE)
+_BUILDING: Final = re.compile(r"\.export-(\d+)-\w{8}")  # with the number of the process
 _BATCH: Final = 1_000
 
 
@@ -97,6 +101,8 @@ def export_dataset(
     verify_dataset(dataset_dir)
     out_dir = out_dir.resolve()
     try:
+        _undo_killed(out_dir)
+        _undo_killed(out_dir.parent)
         _check_free(out_dir, replaces=replaces)
         _export(dataset_dir, out_dir, kind)
     except OSError as error:
@@ -109,7 +115,7 @@ def _export(dataset_dir: Path, out_dir: Path, kind: ExportKind) -> None:
     is_there = out_dir.exists()
     parent = out_dir if is_there else out_dir.parent
     parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(prefix=".export-", dir=parent))
+    building = Path(tempfile.mkdtemp(prefix=f".export-{os.getpid()}-", dir=parent))
     try:
         _write_folder(dataset_dir, building / "new", kind)
         if is_there:
@@ -136,6 +142,21 @@ def _move_in(new: Path, target: Path, aside: Path) -> None:
         for source, place in reversed(done):
             place.rename(source)
         raise
+
+
+def _undo_killed(out_dir: Path) -> None:
+    """Put back what exports set aside in a folder that were killed while they filled it."""
+    for building in out_dir.glob(".export-*"):
+        name = _BUILDING.fullmatch(building.name)
+        if not name or psutil.pid_exists(int(name[1])):
+            continue
+        new, old = building / "new", building / "old"
+        if (new / CARD).exists():  # it was not moved in, so the export is not whole
+            if not (new / _DATA).exists():
+                shutil.rmtree(out_dir / _DATA)
+            for path in list(old.iterdir()) if old.exists() else []:
+                path.rename(out_dir / path.name)
+        shutil.rmtree(building)
 
 
 def _check_free(out_dir: Path, *, replaces: bool) -> None:

@@ -10,6 +10,7 @@ few dozen of them; Holm's correction keeps many metrics from finding something b
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
@@ -264,11 +265,13 @@ def _note_too_few_scored(candidate: Report, thresholds: Thresholds) -> list[Reas
     num, needed = len(candidate.scores), thresholds.min_scored
     if not 0 < num < needed:
         return []
+    times = math.ceil(needed / num)
     message = (
         f"Only {num} accepted answers were kept for the gate; {ACCEPTED_LIKELIHOOD} counts from "
-        f"{needed} on. About one in twenty accepted examples is kept for it."
+        f"{needed} on. With about {times} times as many accepted examples there are enough."
     )
-    return [Reason("too_few_scored", message, {"count": num, "needed": needed})]
+    params = {"count": num, "needed": needed, "times": times}
+    return [Reason("too_few_scored", message, params)]
 
 
 def _gain(name: str, pair: Pairs, p_value: float) -> Reason:

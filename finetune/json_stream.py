@@ -17,11 +17,14 @@ _CHUNK: Final = 1 << 16
 ARRAY_START: Final = re.compile(r'\s*(?:(\{)\s*"(?:data|rows|examples|train|items)"\s*:\s*)?\[')
 UNREAD_REST: Final = "unread_rest"
 _BETWEEN: Final = re.compile(r"[\s,]*+")
-_STRUCTURE: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"|[{}\[\]"]', re.S)
+# Texts, brackets, and what has no place outside texts (as a quote that opens a text without end).
+_STRUCTURE: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"|[^\w\s.,:+-]', re.S)
 _BARE_WORD: Final = re.compile(r"\w{1,40}\s*+(?=[,\]])")
 _SCAN: Final = 1 << 16  # a broken element is looked through so far
 _OVERLAP: Final = 1_000  # a border between two elements may lie across two chunks
 _CLOSING: Final = {"{": "}", "[": "]"}
+_BLANKS: Final = re.compile(r"\s*+")
+_BORDER: Final = re.compile(r"\s*+(?:,\s*+[{\[]|,?\s*+(?:\]|$))")
 
 
 class ValueStream:
@@ -121,8 +124,8 @@ class ValueStream:
             if not self._read_more():
                 return True
         mark, gap = self._buffer[end], self._buffer[self._at + size : end]
-        if mark == "]":
-            return self._is_array
+        if mark == "]":  # before a quote it is no end, but part of a text
+            return self._is_array and self._buffer[end + 1 : end + 2] != '"'
         if self._indent is not None and f"\n{self._indent}" in gap:
             return True
         if isinstance(value, dict):
@@ -150,9 +153,9 @@ class ValueStream:
         line ends in texts, and what is nested stands farther in, or on the lines of elements.
         """
         comma = "," if self._is_array else ",?"
-        after = r"[\s,}]|$" if self._is_wrapped else r"\s|$"
+        after = r"[ \t]*+(?:[,}\r\n]|\Z)" if self._is_wrapped else r"[ \t]*+(?:[\r\n]|\Z)"
         element = rf"{comma}[ \t]*+\r?\n{re.escape(indent)}(?=\{{)"
-        end = rf"\r?\n[ \t]{{0,{len(indent)}}}(?=\](?:{after}))"
+        end = rf"\r?\n[ \t]{{0,{len(indent)}}}(?=\]{after})"
         border = re.compile(f"{element}|{end}")
         while not (found := border.search(self._buffer, self._at)):
             self._skip_to(max(self._at, len(self._buffer) - _OVERLAP))
@@ -173,6 +176,14 @@ def _end_of_blanks(text: str, at: int) -> int:
     return match.end() if match else at
 
 
+def _is_between_signs(text: str, start: int, end: int) -> bool:
+    """Whether a quoted text has a sign of JSON on either side."""
+    before = text[max(0, start - _OVERLAP) : start].rstrip()
+    blanks = _BLANKS.match(text, end)
+    after = text[blanks.end() if blanks else end :][:1]
+    return before[-1:] in tuple("{[,:") and after in tuple(",:]}")
+
+
 def _find_end(text: str, start: int) -> int | None:
     """Behind the element that starts here, if its quotes and brackets fit together."""
     if word := _BARE_WORD.match(text, start):
@@ -184,12 +195,11 @@ def _find_end(text: str, start: int) -> int | None:
         mark = token[0]
         if mark in _CLOSING:
             open_marks.append(mark)
-        elif mark == '"':
-            return None  # it opens a text that never ends
         elif mark in "}]":
             if mark != _CLOSING[open_marks.pop()]:
                 return None
             if not open_marks:
-                following = text[_end_of_blanks(text, token.end()) :][:1]
-                return token.end() if following in ("{", "[", "]", "") else None
+                return token.end() if _BORDER.match(text, token.end()) else None
+        elif len(mark) == 1 or not _is_between_signs(text, token.start(), token.end()):
+            return None  # also where what lies between two texts was taken for a text
     return None

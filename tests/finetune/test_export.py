@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet
@@ -150,6 +152,57 @@ def test_an_export_that_cannot_be_moved_in_leaves_the_earlier_one(
     with pytest.raises(DatasetError, match="could not be written: Input/output error"):
         export_dataset(source, target, "parquet", replaces=True)
     assert {path: path.read_bytes() for path in target.rglob("*") if path.is_file()} == before
+
+
+def _export_until(num_moves: int, source: Path, target: Path) -> None:
+    """In a process of its own, which is killed before that move."""
+    code = f"""
+import os
+from pathlib import Path
+from finetune.export import export_dataset
+rename, moves = Path.rename, []
+def move(path, place):
+    moves.append(place)
+    if len(moves) == {num_moves}:
+        os.kill(os.getpid(), 9)
+    return rename(path, place)
+Path.rename = move
+export_dataset(Path({str(source)!r}), Path({str(target)!r}), "parquet", replaces=True)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
+
+
+@pytest.mark.parametrize("num_moves", [1, 2, 3, 4])
+def test_a_killed_export_is_undone_by_the_next(
+    dataset: Dataset, tmp_path: Path, num_moves: int
+) -> None:
+    source, target = Path(dataset.path), tmp_path / "a"
+    export_dataset(source, target)
+    before = {path: path.read_bytes() for path in target.rglob("*") if path.is_file()}
+    _export_until(num_moves, source, target)
+    with pytest.raises(DatasetError, match="holds an export already"):
+        export_dataset(source, target)
+    assert {path: path.read_bytes() for path in target.rglob("*") if path.is_file()} == before
+    assert sorted(path.name for path in target.iterdir()) == ["README.md", "data"]
+
+
+@pytest.mark.parametrize("num_moves", [1, 2])
+def test_a_killed_export_into_an_empty_folder_leaves_it_empty(
+    dataset: Dataset, tmp_path: Path, num_moves: int
+) -> None:
+    (tmp_path / "a").mkdir()
+    _export_until(num_moves, Path(dataset.path), tmp_path / "a")
+    (tmp_path / "a" / ".export-notes").mkdir()  # somebody else's
+    with pytest.raises(DatasetError, match="something else"):
+        export_dataset(Path(dataset.path), tmp_path / "a")
+    assert [path.name for path in (tmp_path / "a").iterdir()] == [".export-notes"]
+
+
+def test_a_killed_export_of_a_new_folder_is_cleared_away(dataset: Dataset, tmp_path: Path) -> None:
+    _export_until(1, Path(dataset.path), tmp_path / "out" / "a")
+    assert [path.name[:8] for path in (tmp_path / "out").iterdir()] == [".export-"]
+    export_dataset(Path(dataset.path), tmp_path / "out" / "b")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b"]
 
 
 def test_a_place_that_takes_no_folder_is_a_sentence(dataset: Dataset, tmp_path: Path) -> None:

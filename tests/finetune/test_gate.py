@@ -220,6 +220,7 @@ def test_too_few_accepted_answers_are_said(good: Report) -> None:
     candidate = replace(good, adapter="v1", scores=rows, answers=reworded)
     verdict = decide(candidate, good, Thresholds())
     assert "Only 3 accepted answers were kept" in " ".join(verdict.sentences)
+    assert "about 4 times as many" in " ".join(verdict.sentences)
 
 
 def test_learning_the_format_is_a_gain_even_where_other_faults_hide_it(
