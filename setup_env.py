@@ -14,6 +14,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -66,18 +67,24 @@ def find_device() -> str:
         return wanted
     if wanted:
         raise SetupError(f"ECOLOOP_DEVICE is {wanted!r}; it must be cpu or cuda.")
-    tool = shutil.which("nvidia-smi")
-    if not tool:
-        return "cpu"
-    command = [tool, "--query-gpu=name,driver_version,compute_cap", "--format=csv,noheader"]
-    listed = subprocess.run(command, capture_output=True, text=True, check=False)
-    cards = [line.split(", ") for line in listed.stdout.splitlines() if line.count(", ") == 2]
-    if listed.returncode or not cards:
+    cards = list_cards()
+    if not cards:
         return "cpu"
     why = explain_unfit(*cards[0])
     if why:
         say(f"{why} Everything is installed for the CPU; ECOLOOP_DEVICE=cuda insists.")
     return "cpu" if why else "cuda"
+
+
+def list_cards() -> list[list[str]]:
+    """Name, driver and compute capability of each NVIDIA card that the driver's tool sees."""
+    tool = shutil.which("nvidia-smi")
+    if not tool:
+        return []
+    command = [tool, "--query-gpu=name,driver_version,compute_cap", "--format=csv,noheader"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False)
+    cards = [line.split(", ") for line in listed.stdout.splitlines() if line.count(", ") == 2]
+    return [] if listed.returncode else cards
 
 
 def explain_unfit(name: str, driver: str, capability: str) -> str:
@@ -199,8 +206,25 @@ def drop_broken_companions() -> None:
             uv("uninstall", "-q", name)
 
 
+def check_compiler() -> None:
+    """Triton builds its way to the driver in C at vLLM's first start; without, the engine dies."""
+    headers = Path(sysconfig.get_paths()["include"]) / "Python.h"
+    compilers = (os.environ.get("CC"), *map(shutil.which, ("gcc", "clang")))
+    missing = [] if any(compilers) else ["a C compiler"]
+    missing += [] if headers.exists() else [f"Python's headers ({headers})"]
+    if missing:
+        raise SetupError(
+            f"vLLM on a GPU needs {' and '.join(missing)}: install them (on Debian or Ubuntu the "
+            "packages g++ and python3-dev) and try again, or set ECOLOOP_DEVICE=cpu."
+        )
+
+
 def fetch_kernels() -> None:
-    """Ready-made kernels for vLLM; without them it compiles for minutes at its first start."""
+    """Ready-made kernels for the cards (10.x) on which vLLM attends with FlashInfer, which else
+    compiles for minutes at the first start. On all others vLLM brings its own.
+    """
+    if not any(capability.startswith("10.") for _, _, capability in list_cards()):
+        return
     say("fetching ready-made kernels for vLLM")
     command = [str(venv_python()), "-m", "vllm.entrypoints.cli.main", "download-kernels"]
     if subprocess.run(command, capture_output=True, check=False).returncode:
@@ -214,6 +238,7 @@ def install_engine(device: str) -> None:
         install_cpu_torch()
         uv("install", "-q", "--no-deps", "-r", REQUIREMENTS / "portable.txt")
     elif device == "cuda":
+        check_compiler()
         say("installing vLLM and torch for CUDA (several GB)")
         uv("install", "-q", "--no-deps", "-r", REQUIREMENTS / "cuda.txt")
         fetch_kernels()

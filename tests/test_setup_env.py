@@ -52,6 +52,31 @@ def test_the_device_can_be_set_and_a_wrong_one_is_named(monkeypatch):
         setup_env.find_device()
 
 
+@pytest.mark.parametrize(
+    ("capability", "fetched"), [("9.0", False), ("12.0", False), ("10.0", True)]
+)
+def test_only_cards_that_need_ready_kernels_fetch_them(tmp_path, monkeypatch, capability, fetched):
+    put_tool(tmp_path, "nvidia-smi", f"echo 'A card, 590.1, {capability}'")
+    put_tool(tmp_path, "python", f'echo "$@" > {tmp_path}/called')
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(setup_env, "venv_python", lambda: tmp_path / "python")
+    setup_env.fetch_kernels()
+    assert (tmp_path / "called").exists() == fetched
+
+
+def test_a_card_without_a_compiler_is_refused_before_anything_is_fetched(tmp_path, monkeypatch):
+    put_tool(tmp_path, "gcc", "true")
+    (tmp_path / "Python.h").touch()
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(setup_env.sysconfig, "get_paths", lambda: {"include": str(tmp_path)})
+    monkeypatch.setenv("PATH", str(tmp_path))
+    setup_env.check_compiler()
+    (tmp_path / "gcc").unlink()
+    (tmp_path / "Python.h").unlink()
+    with pytest.raises(setup_env.SetupError, match="a C compiler and Python's headers"):
+        setup_env.check_compiler()
+
+
 def test_a_stage_is_done_once_and_again_when_its_files_change(tmp_path, monkeypatch):
     monkeypatch.setattr(setup_env, "VENV", tmp_path)
     pins, calls = tmp_path / "pins.txt", []
@@ -118,13 +143,20 @@ def test_the_pins_bring_no_torchvision_and_no_cuda_to_a_cpu_machine():
     assert "torchvision==" not in cuda
 
 
-def test_pins_agree_between_the_base_and_the_cpu_engine():
-    def read(name):
-        lines = (ROOT / "requirements" / f"{name}.txt").read_text().splitlines()
-        pairs = [line.split(";")[0].strip().split("==") for line in lines if "==" in line]
-        return {pair[0]: pair[1] for pair in pairs}
+def read_pins(name):
+    lines = (ROOT / "requirements" / f"{name}.txt").read_text().splitlines()
+    pairs = [line.split(";")[0].strip().split("==") for line in lines if "==" in line]
+    return {pair[0]: pair[1] for pair in pairs}
 
-    base, cpu = read("base"), read("cpu")
+
+def test_the_cuda_bindings_are_not_overwritten_by_an_old_cuda_python():
+    # Up to 12.6 it is no empty shell, but brings the same files: then FlashInfer does not load.
+    cuda = read_pins("cuda")
+    assert cuda["cuda-python"] == cuda["cuda-bindings"]
+
+
+def test_pins_agree_between_the_base_and_the_cpu_engine():
+    base, cpu = read_pins("base"), read_pins("cpu")
     assert {name: cpu[name] for name in base if name in cpu} == {
         name: version for name, version in base.items() if name in cpu
     }

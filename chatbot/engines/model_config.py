@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 DEFAULT_CONTEXT: Final = 4096  # tokens; models that could take 128k would need memory for it
+_WIDE_TYPES: Final = ("gemma2", "gemma3", "gemma3_text")
 
 
 def find_context_window(model: str, max_model_len: int | None) -> int:
@@ -24,6 +25,11 @@ def count_kv_values(model: str) -> int:
     head_dim = config.get("head_dim") or int(config.get("hidden_size", 4096)) // heads
     kv_heads = int(config.get("num_key_value_heads") or heads)
     return 2 * int(config.get("num_hidden_layers", 32)) * int(head_dim) * kv_heads
+
+
+def needs_wide_numbers(model: str) -> bool:
+    """Whether the model's activations pass what float16 can hold: it needs bfloat16 or float32."""
+    return _read_config(model).get("model_type") in _WIDE_TYPES
 
 
 def _read_config(model: str) -> dict[str, Any]:

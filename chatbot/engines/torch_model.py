@@ -22,7 +22,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache
 from transformers.utils.logging import disable_progress_bar
 
 from chatbot.engines.base import AdapterRef, Chunk, EngineError, FinishReason, Sampling
-from chatbot.engines.model_config import find_context_window
+from chatbot.engines.model_config import find_context_window, needs_wide_numbers
 from chatbot.engines.repetition import goes_round
 from chatbot.engines.transformers import GenerateJob, TransformersSettings
 from chatbot.prompts import PROBE_MESSAGES, Message
@@ -40,7 +40,7 @@ class TorchModel:
         self._template_kwargs = dict(settings.chat_template_kwargs)
         options = {"local_files_only": Path(path).is_absolute(), "trust_remote_code": False}
         self._tokenizer = AutoTokenizer.from_pretrained(path, **options)
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=_pick_dtype(), **options)
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=_pick_dtype(path), **options)
         self._base = model.to(self._device).eval()
         self._with_adapters: Any = None  # the PeftModel around it, once there is an adapter
         self._end_ids = self._find_end_ids()
@@ -225,9 +225,9 @@ def _pick_device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _pick_dtype() -> Any:
+def _pick_dtype(model: str) -> Any:
     """bfloat16 where the hardware has it (torch counts emulation as support, so ask the card)."""
     device = _pick_device()
-    if device == "cuda":
-        return torch.bfloat16 if torch.cuda.get_device_capability() >= (8, 0) else torch.float16
-    return torch.float16 if device == "mps" else torch.float32
+    if device == "cuda" and torch.cuda.get_device_capability() >= (8, 0):
+        return torch.bfloat16
+    return torch.float32 if device == "cpu" or needs_wide_numbers(model) else torch.float16

@@ -28,6 +28,8 @@ _FINISH_REASONS: Final[Mapping[str, FinishReason]] = {
     "error": "error",
     "repetition": "repetition",
 }
+# What vLLM says when its engine is gone: 0.32 in its log's words, 0.33 in one sentence for clients.
+_DEAD_ENGINE: Final = ("EngineDead", "EngineCore", "The server had an error while processing your")
 _END_TIMEOUT_S: Final = 0.2
 # Ends answers that go round in circles: eight times the same one to twenty tokens.
 _REPETITION: Final = {"max_pattern_size": 20, "min_pattern_size": 1, "min_count": 8}
@@ -341,14 +343,14 @@ def _status_error(status: int, text: str) -> EngineError:
         return EngineError("too_long", f"The conversation is too long for this model: {said}")
     if status == 503:
         return EngineError("not_ready", f"The model server is not ready: {said}")
-    if status in (500, 502, 504) and "EngineDead" in text:
+    if status in (500, 502, 504) and any(words in text for words in _DEAD_ENGINE):
         return EngineError("died", "The model engine stopped. It is started again; try again.")
     return EngineError("refused", f"The model server refused with {status}: {said}")
 
 
 def _event_error(error: Any) -> EngineError:
     said = _message_of(json.dumps({"error": error}))
-    if "EngineDead" in said or "EngineCore" in said:
+    if any(words in said for words in _DEAD_ENGINE):
         return EngineError("died", "The model engine stopped. It is started again; try again.")
     return EngineError("broken_stream", f"The model server stopped in the middle: {said}")
 

@@ -200,6 +200,10 @@ def build_env(settings: VllmSettings, api_key: str) -> dict[str, str]:
         env["TORCH_COMPILE_DISABLE"] = "1"
         paths = [str(_PROJECT_DIR), *filter(None, [env.get("PYTHONPATH")])]
         env["PYTHONPATH"] = os.pathsep.join(paths)
+    else:
+        # FlashInfer compiles its sampler at the start: without nvcc and ninja on the PATH the
+        # engine dies of it (vLLM 0.33). vLLM's own sampler needs neither.
+        env.setdefault("VLLM_USE_FLASHINFER_SAMPLER", "0")
     return env
 
 

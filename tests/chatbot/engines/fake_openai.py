@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 ANSWER = "산에서 \u2028쓰레기를 \x85줍는 🧑‍🌾 힐링"
+_ENGINE_GONE = "The server had an error while processing your request."
 FAULTS = (
     "silence",  # the connection opens, and nothing comes
     "drip",  # comments for ever, never a word
@@ -28,7 +29,9 @@ FAULTS = (
     "not_utf8",
     "no_choices",
     "error_event",
-    "engine_dead",
+    "engine_dead",  # vLLM 0.32's words in the stream
+    "engine_gone",  # vLLM 0.33's
+    "status_engine_gone",
     "status_500",
     "status_503",
     "too_long",
@@ -164,6 +167,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.shown.answering.set()
         if fault == "status_500":
             return self._fail(500, "Internal Server Error")
+        if fault == "status_engine_gone":
+            return self._fail(500, _ENGINE_GONE)
         if fault == "status_503":
             return self._fail(503, "draining")
         if fault == "no_head":
@@ -259,6 +264,8 @@ def _events(fault: str) -> Iterator[bytes]:
         yield _event({"error": {"message": "grammar failed", "code": 400}})
     if fault == "engine_dead":
         yield _event({"error": {"message": "EngineCore encountered an issue.", "code": 500}})
+    if fault == "engine_gone":
+        yield _event({"error": {"message": _ENGINE_GONE, "code": 500}})
     for char in "" if fault == "empty" else ANSWER:
         yield _event(_delta(char))
     if fault == "short":

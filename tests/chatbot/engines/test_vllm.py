@@ -121,6 +121,8 @@ async def test_an_answer_comes_whole_with_reason_and_counts(
         ("no_choices", "broken_stream"),
         ("error_event", "broken_stream"),
         ("engine_dead", "died"),
+        ("engine_gone", "died"),
+        ("status_engine_gone", "died"),
         ("status_500", "refused"),
         ("status_503", "not_ready"),
         ("too_long", "too_long"),

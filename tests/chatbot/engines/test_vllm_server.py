@@ -94,3 +94,13 @@ def test_on_a_card_it_starts_beside_a_training(
     command = build_command(settings, 8001)
     assert _value(command, "--gpu-memory-utilization") == "0.01"
     assert "--kv-cache-memory-bytes" in command
+
+
+def test_on_a_card_the_sampler_needs_no_compiler(
+    settings: VllmSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("VLLM_USE_FLASHINFER_SAMPLER", raising=False)
+    monkeypatch.setattr(vllm_server, "is_cpu_build", lambda: False)
+    assert build_env(settings, "key")["VLLM_USE_FLASHINFER_SAMPLER"] == "0"
+    monkeypatch.setattr(vllm_server, "is_cpu_build", lambda: True)
+    assert "VLLM_USE_FLASHINFER_SAMPLER" not in build_env(settings, "key")
