@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,24 +46,30 @@ def _shingles(text: str) -> set[str]:
 
 
 def find_copies(
-    answers: Mapping[str, str], training: Iterable[TrainingAnswer]
+    answers: Mapping[str, str],
+    training: Iterable[TrainingAnswer],
+    fits: Callable[[str, TrainingAnswer], float] = lambda _answer_id, _row: 0.0,
 ) -> dict[str, TrainingAnswer]:
     """answer_id → the training answer that it repeats. One pass; only shared shingles are kept.
 
-    Where several training answers match, the closest counts.
+    Where several training answers match, as one that was taught for many questions, the one whose
+    question fits best counts, then the closest. fits: how well, of an answer_id and a row.
     """
     ours = {answer_id: _shingles(text) for answer_id, text in answers.items() if text.strip()}
     known = set().union(*ours.values()) if ours else set()
-    best: dict[str, tuple[float, TrainingAnswer]] = {}
+    best: dict[str, tuple[float, float, TrainingAnswer]] = {}
     for row in training:
         shared = _shingles(" ".join(read_fields(row.text))) & known
         for answer_id, shingles in ours.items():
             if len(shared) < COPY_SHARE * len(shingles):
                 continue
             share = len(shared & shingles) / len(shingles)
-            if share >= COPY_SHARE and share > best.get(answer_id, (0.0, row))[0]:
-                best[answer_id] = (share, row)
-    return {answer_id: row for answer_id, (_, row) in best.items()}
+            if share < COPY_SHARE:
+                continue
+            found = (fits(answer_id, row), share, row)
+            if answer_id not in best or found[:2] > best[answer_id][:2]:
+                best[answer_id] = found
+    return {answer_id: row for answer_id, (_, _, row) in best.items()}
 
 
 def find_twins(answers: Iterable[tuple[str, Hashable, str]]) -> dict[str, str]:

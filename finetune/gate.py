@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
-from finetune.metrics import GOOD_ANSWER, NO_FAULTS
+from finetune.metrics import GOOD_ANSWER, NEEDS_TRAINING, NO_FAULTS
 from finetune.paired_tests import Pairs, count_pairs, holm_rejects, mcnemar_p
 from finetune.report import Report
 
@@ -100,8 +100,10 @@ class Verdict:
         return cls(value["outcome"], tuple(Reason(**item) for item in value["reasons"]))
 
 
-def _percent(value: float) -> str:
-    return f"{value:.0%}"
+def _describe_shares(value: float, limit: float) -> dict[str, str]:
+    """Both in percent, the value with as many decimals as it takes to tell it from the limit."""
+    decimals = next((n for n in range(3) if round(value, 2 + n) != round(limit, 2 + n)), 3)
+    return {"value": f"{value:.{decimals}%}", "limit": f"{100 * limit:g}%"}
 
 
 def _limits_of(report: Report, thresholds: Thresholds) -> Mapping[str, float]:
@@ -121,27 +123,33 @@ def _check_limits(report: Report, thresholds: Thresholds) -> tuple[list[Reason],
             message = f"{name} could not be measured, and nothing passes without it."
             missing.append(Reason("missing_figure", message, {"metric": name}))
             continue
+        shown = _describe_shares(metric.value, limit)
         params = {"metric": name, "value": metric.value, "limit": limit, "count": metric.count}
+        params["shown"] = shown
         if metric.better == "higher" and metric.value < limit:
             message = (
-                f"{name} is {_percent(metric.value)} of {metric.count} answers; "
-                f"at least {_percent(limit)} is needed."
+                f"{name} is {shown['value']} of {metric.count} answers; "
+                f"at least {shown['limit']} is needed."
             )
             broken.append(Reason("below_limit", message, params))
         if metric.better == "lower" and metric.value > limit:
             message = (
-                f"{name} is {_percent(metric.value)} of {metric.count} answers; "
-                f"at most {_percent(limit)} is accepted."
+                f"{name} is {shown['value']} of {metric.count} answers; "
+                f"at most {shown['limit']} is accepted."
             )
             broken.append(Reason("above_limit", message, params))
     return broken, missing
 
 
 def _find_losses(candidate: Report, production: Report, thresholds: Thresholds) -> list[Reason]:
+    """Beside the base, the limits alone judge what only a trained model can do: else each version
+    that learnt its answers well would lose to the one that never saw them.
+    """
+    unfair = frozenset() if production.adapter else NEEDS_TRAINING
     pairs = {
         name: count_pairs(candidate.outcomes[name], production.outcomes.get(name, {}))
         for name in candidate.outcomes
-        if name in thresholds.limits or name == GOOD_ANSWER
+        if (name in thresholds.limits and name not in unfair) or name == GOOD_ANSWER
     }
     pairs |= _pair_preferences(candidate, production)
     p_values = {name: mcnemar_p(pair.num_lost, pair.num_gained) for name, pair in pairs.items()}

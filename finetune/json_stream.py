@@ -37,6 +37,7 @@ class ValueStream:
         self._line = 1
         self._number = 0
         self._indent: str | None = None  # before the value, where it begins its line
+        self._last_indent: str | None = None  # of the last value that began its line
         start = ARRAY_START.match(self._buffer)
         self._is_array, self._is_wrapped = start is not None, bool(start and start[1])
         if start:
@@ -79,6 +80,8 @@ class ValueStream:
             if self._at < len(self._buffer):
                 _, line_end, indent = passed.rpartition("\n")
                 self._indent = indent.partition(",")[0] if line_end else None
+                if line_end:
+                    self._last_indent = self._indent
                 return self._buffer[self._at]
             if not self._read_more():
                 return ""
@@ -124,12 +127,15 @@ class ValueStream:
             if not self._read_more():
                 return True
         mark, gap = self._buffer[end], self._buffer[self._at + size : end]
-        if mark == "]":  # before a quote it is no end, but part of a text
-            return self._is_array and self._buffer[end + 1 : end + 2] != '"'
+        if mark == "]":
+            following = self._buffer[end + 1 : end + 2]
+            is_in_text = not gap and bool(following) and following not in " \t\r\n[,}"
+            return self._is_array and not is_in_text
         if self._indent is not None and f"\n{self._indent}" in gap:
             return True
         if isinstance(value, dict):
-            return mark == "{" or ("," in gap and mark not in '":}')
+            may_lack_comma = mark == "{" and not (self._is_array and self._indent is not None)
+            return may_lack_comma or ("," in gap and mark not in '":}')
         return ("," in gap if self._is_array else bool(gap)) and mark not in ":}"
 
     def _reject(self, line: int, place: str, why: str) -> SourceRow:
@@ -137,10 +143,10 @@ class ValueStream:
         reason = f"The row that starts here cannot be read: {why}."
         while len(self._buffer) - self._at < _SCAN and self._read_more():
             pass
-        if self._indent is not None and self._skip_lines(self._indent):
+        if self._last_indent is not None and self._skip_lines(self._last_indent):
             reason += f" Reading went on at line {self._line + 1:,}."
             return SourceRow(line, reason=reason, place=place)
-        end = _find_end(self._buffer, self._at) if self._indent is None else None
+        end = _find_end(self._buffer, self._at) if self._last_indent is None else None
         if end is not None:
             self._skip_to(end)
             return SourceRow(line, reason=reason, place=place)

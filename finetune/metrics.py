@@ -32,7 +32,10 @@ GOOD_ANSWER: Final = "good_answer"  # the figure whose rise the gate asks for
 SAME_CHALLENGE = 0.6  # bigram similarity; different challenges of the catalog reach 0.28
 
 
-_SAME_QUESTION = 0.3  # bigram similarity of two questions that may have one answer
+# A copied answer fits where its own question is nearer to what is asked than so many others: those
+# that fitted lay at 0.73 and above, and one for a question taken at random lies anywhere.
+_NEAR = 2 / 3
+_MOST_COMPARED = 500  # training questions
 _MIN_PARROTED = 20  # characters
 _OF_ANY_TEXT: Final = frozenset(
     {"leading_numbers", "unended", "repetition", "repeated_across_prompts", "copied"}
@@ -45,7 +48,8 @@ class Reading:
     """One answer as people would read it. fields: recommend, then title, description, …
 
     recommendation is None when the text does not parse; parse_error says why. copied_from and
-    twin are what set the answer beside the others and beside the training answers.
+    twin are what set the answer beside the others and beside the training answers. nearness: share
+    of the training questions that are no nearer to what is asked than the one copied from.
     """
 
     answer: Answer
@@ -57,6 +61,7 @@ class Reading:
     descriptions: tuple[str, ...]
     copied_from: TrainingAnswer | None = None
     twin: str | None = None
+    nearness: float = 0.0
 
     @property
     def whole_text(self) -> str:
@@ -139,9 +144,7 @@ def _find_text_parroting(reading: Reading) -> str | None:
     in ten years. Short answers fit many questions.
     """
     copied = reading.copied_from
-    if copied is None or len(reading.whole_text) < _MIN_PARROTED:
-        return None
-    if text_checks.similarity(copied.question, reading.case.question) >= _SAME_QUESTION:
+    if copied is None or len(reading.whole_text) < _MIN_PARROTED or reading.nearness >= _NEAR:
         return None
     return f"{copied.question[:60]}: {copied.text[:120]}"
 
@@ -192,6 +195,8 @@ TEXT_CHECKS: Final = (
 # Copying a training answer of the same category, or answering two people alike, is no fault of
 # the single answer.
 NO_FAULTS: Final = frozenset({"copied", "repeated_across_prompts"})
+# What a base that was never trained here cannot do.
+NEEDS_TRAINING: Final = frozenset({"copied", "parroted"})
 
 
 def _object_fields(value: Any) -> tuple[str, ...]:
@@ -249,7 +254,12 @@ class Measurement:
 
 def _set_beside(readings: Sequence[Reading], training: Iterable[TrainingAnswer]) -> list[Reading]:
     """The readings with what each repeats: of the training, and of the other answers."""
-    copies = find_copies({r.answer.answer_id: r.whole_text for r in readings}, training)
+    cases = {r.answer.answer_id: r.case for r in readings}
+    copies = find_copies(
+        {r.answer.answer_id: r.whole_text for r in readings},
+        training,
+        lambda answer_id, row: _fits(cases[answer_id], row),
+    )
     twins: dict[str, str] = {}
     for constrained in (False, True):
         twins |= find_twins(
@@ -265,6 +275,35 @@ def _set_beside(readings: Sequence[Reading], training: Iterable[TrainingAnswer])
         )
         for reading in readings
     ]
+
+
+def _set_beside_questions(
+    readings: Sequence[Reading], training: Sequence[TrainingAnswer]
+) -> list[Reading]:
+    """The same, with how near the questions are whose answers are repeated."""
+    rows = training[:: max(1, len(training) // _MOST_COMPARED)]
+    return [
+        replace(reading, nearness=_find_nearness(reading.case.question, reading.copied_from, rows))
+        if reading.copied_from
+        else reading
+        for reading in _set_beside(readings, training)
+    ]
+
+
+def _find_nearness(asked: str, copied: TrainingAnswer, training: Sequence[TrainingAnswer]) -> float:
+    """0 where the two questions have nothing in common: so have most others."""
+    likeness = text_checks.similarity(copied.question, asked)
+    if not likeness:
+        return 0.0
+    farther = [text_checks.similarity(row.question, asked) <= likeness for row in training]
+    return sum(farther) / len(farther)
+
+
+def _fits(case: HeldOutCase, row: TrainingAnswer) -> float:
+    """How well what is asked fits what a training row was asked."""
+    if case.accepted:
+        return text_checks.similarity(row.question, case.question)
+    return float(row.category in (None, case.base_info.category))
 
 
 def _what_is_asked(case: HeldOutCase) -> Hashable:
@@ -348,9 +387,14 @@ def measure(
     known = {case.case_id: case for case in cases}
     is_text = answer_format == "text"
     checks, read = (TEXT_CHECKS, _read_text) if is_text else (CHECKS, read_answer)
-    taught = list(training) if is_text else training  # gone through once more for the accepted
-    readings = _set_beside([read(answer, known[answer.case_id]) for answer in answers], taught)
-    accepted = _set_beside(_accepted_readings(known.values()), taught) if is_text else []
+    readings = [read(answer, known[answer.case_id]) for answer in answers]
+    accepted: list[Reading] = []
+    if is_text:
+        taught = list(training)
+        readings = _set_beside_questions(readings, taught)
+        accepted = _set_beside_questions(_accepted_readings(known.values()), taught)
+    else:
+        readings = _set_beside(readings, training)
     faults = _find_faults(checks, readings, accepted)
     outcomes = {
         name: {answer_id: evidence is None for answer_id, evidence in found.items()}

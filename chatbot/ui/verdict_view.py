@@ -33,6 +33,7 @@ def _values(params: Mapping[str, Any], lang: str) -> dict[str, Any]:
     for name in ("value", "limit"):
         if isinstance(values.get(name), int | float):
             values[name] = f"{values[name]:.0%}"
+    values |= params.get("shown") or {}
     if isinstance(values.get("p"), int | float):
         values["p"] = f"{values['p']:.3f}"
     if "metric" in values:

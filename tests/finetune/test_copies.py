@@ -29,6 +29,12 @@ def test_a_training_answer_said_again_is_found_in_spite_of_small_changes() -> No
     assert found == {"same": row, "nearly": row}
 
 
+def test_of_several_equal_training_answers_the_one_that_fits_counts() -> None:
+    rows = [TrainingAnswer(name, canonical(ANSWER)) for name in ("VEGAN", "PLOGGING", "VEGAN")]
+    found = find_copies({"same": TEXT}, rows, lambda _, row: float(row.category == "PLOGGING"))
+    assert found == {"same": rows[1]}
+
+
 def test_one_challenge_in_common_is_no_copy() -> None:
     other = "물을 아껴 보세요. 짧게 샤워하기 오늘은 5분 안에 샤워를 끝내 보세요. 두부 덮밥 먹기"
     assert (

@@ -102,6 +102,32 @@ def test_a_significant_loss_fails_within_all_limits(good: Report, production: Re
     assert "12 lost" in verdict.sentences[0]
 
 
+@pytest.mark.parametrize("metric", ["copied", "parroted"])
+def test_what_the_base_cannot_do_is_no_loss_against_it(
+    good: Report, production: Report, metric: str
+) -> None:
+    """A base never saw the answers; a trained version that copied less has something to lose."""
+    keys = sorted(good.outcomes[metric])
+    outcomes = {**good.outcomes[metric], **dict.fromkeys(keys[:12], False)}
+    copying = replace(good, adapter="v2", outcomes={**good.outcomes, metric: outcomes})
+    base = replace(production, adapter="")
+    trained = replace(production, adapter="v1")
+    lost = ("significant_loss", metric)
+    assert lost not in codes(decide(copying, base, Thresholds()))
+    assert lost in codes(decide(copying, trained, Thresholds()))
+
+
+def test_a_figure_just_outside_its_limit_is_not_told_as_the_limit(
+    good: Report, production: Report
+) -> None:
+    metrics = tuple(
+        replace(metric, value=3 / 29, count=29) if metric.name == "parroted" else metric
+        for metric in good.metrics
+    )
+    verdict = decide(replace(good, metrics=metrics), production, Thresholds())
+    assert verdict.sentences[0] == "parroted is 10.3% of 29 answers; at most 10% is accepted."
+
+
 def test_one_answer_lost_is_chance(good: Report) -> None:
     lost = sorted(good.outcomes["category_fit"])[:3]
     outcomes = {**good.outcomes["category_fit"], **dict.fromkeys(lost, False)}

@@ -7,6 +7,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -228,6 +229,42 @@ def test_what_people_accept_themselves_is_no_fault() -> None:
 def test_a_training_answer_to_nearly_the_same_question_is_no_parroting() -> None:
     again = replace(ROBOTS, question="십 년 뒤에 어떤 로봇이 있을까요?")
     found = measure_text(ROBOTS.text, "글쎄요.", [again], "십 년 뒤에는 어떤 로봇이 있을까?")
+    assert "parroted" not in {item.metric for item in found.failures}
+
+
+WANTS: Final = "위치: {}\n직업: {}\n카테고리: {}\n추천해 주세요."
+FITTING: Final = "바쁜 하루 사이에 끼워 넣기 쉬운 플로깅을 권해 드려요."
+TAUGHT: Final = [
+    TrainingAnswer(None, f"{place}에서 {theme} 하나를 골라 가볍게 시작해 보세요.", asked)
+    for place in ("도시", "산", "바닷가", "농촌")
+    for theme in ("비건", "에너지 절약", "공유 문화")
+    for asked in (WANTS.format(place, "사무직", theme), WANTS.format(place, "영업직", theme))
+]
+
+
+@pytest.mark.parametrize(
+    ("taught_for", "is_parroted"),
+    [
+        ([WANTS.format("도시", "영업직", "플로깅")], False),
+        ([WANTS.format("바닷가", "재택근무", "비건")], True),
+        (["잠이 안 와요. 무슨 책을 읽을까요?"], True),
+        # One answer taught for several questions belongs to the one that fits best.
+        (["잠이 안 와요.", WANTS.format("도시", "영업직", "플로깅"), "배고파요."], False),
+    ],
+)
+def test_a_copied_answer_is_parroted_where_its_question_is_no_nearer_than_most(
+    taught_for: list[str], is_parroted: bool
+) -> None:
+    """All questions share their form, so a mere likeness says nothing."""
+    rows = [*TAUGHT, *(TrainingAnswer(None, FITTING, asked) for asked in taught_for)]
+    asked = "주운 쓰레기는 어떻게 버려요?\n\n" + WANTS.format("도시", "영업직", "플로깅")
+    found = measure_text(FITTING, "장갑과 봉투만 있으면 바로 시작할 수 있어요.", rows, asked)
+    assert ("parroted" in {item.metric for item in found.failures}) is is_parroted
+
+
+def test_where_all_ask_the_same_last_nothing_is_parroted() -> None:
+    rows = [replace(row, question="추천해 주세요.") for row in TAUGHT]
+    found = measure_text(TAUGHT[0].text, "두부부터 드셔 보세요.", rows, "추천해 주세요.")
     assert "parroted" not in {item.metric for item in found.failures}
 
 

@@ -55,6 +55,13 @@ def test_a_reason_is_told_with_its_figures() -> None:
     assert describe_reason(reason, "ko") == "형식 지킴: 40개 중 60%예요. 80% 이상이어야 해요."
 
 
+def test_figures_that_the_gate_has_worded_are_told_so() -> None:
+    params = {"metric": "parroted", "value": 3 / 29, "limit": 0.1, "count": 29}
+    params["shown"] = {"value": "10.3%", "limit": "10%"}
+    reason = {"code": "above_limit", "message": "english", "params": params}
+    assert "29개 중 10.3%예요. 10% 이하" in describe_reason(reason, "ko")
+
+
 def test_a_reason_whose_figures_are_missing_keeps_its_english_sentence() -> None:
     assert describe_reason({"code": "gain", "message": "Better.", "params": {}}, "ko") == "Better."
     assert describe_reason({"code": "new", "message": "Something."}, "ko") == "Something."
