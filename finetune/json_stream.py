@@ -129,7 +129,7 @@ class ValueStream:
         mark, gap = self._buffer[end], self._buffer[self._at + size : end]
         if mark == "]":
             following = self._buffer[end + 1 : end + 2]
-            is_in_text = not gap and bool(following) and following not in " \t\r\n[,}"
+            is_in_text = bool(following) and following not in " \t\r\n[,}" and "\n" not in gap
             return self._is_array and not is_in_text
         if self._indent is not None and f"\n{self._indent}" in gap:
             return True

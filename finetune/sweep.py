@@ -27,6 +27,7 @@ from finetune.runs import (
     watch_run,
 )
 from finetune.training_rows import read_rows
+from finetune.watch import Sampled, is_parroted
 
 NUM_SAMPLES: Final = 16  # answers to look at; the five of a usual run are for reading
 EXPERIENCES: Final = tuple(name for name in list_recipes() if name not in EVERYDAY)
@@ -133,7 +134,7 @@ def count_samples(
         return {}
     last = [line for line in lines if line["step"] == lines[-1]["step"]]
     parroted = sum(
-        line["prompt"] not in training_answers.get(line["answer"].strip(), {line["prompt"]})
+        is_parroted(Sampled(line["prompt"], line["answer"], line["expected"]), training_answers)
         for line in last
     )
     well_formed = sum(is_canonical(line["answer"]) for line in last) / len(last)

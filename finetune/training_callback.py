@@ -160,12 +160,13 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         sampling = self._sampling
         answers = sampling.answer()
         self.num_well_formed = sum(map(is_canonical, answers))
-        for prompt, expected, answer in zip(
-            sampling.prompts, sampling.expected, answers, strict=True
-        ):
-            self._report.sample(self._span.before + step, prompt, expected, answer)
-        pairs = zip(sampling.prompts, answers, strict=True)
-        return [Sampled(prompt, answer) for prompt, answer in pairs]
+        asked = zip(sampling.prompts, answers, sampling.expected, strict=True)
+        samples = [Sampled(prompt, answer, expected) for prompt, answer, expected in asked]
+        for sample in samples:
+            self._report.sample(
+                self._span.before + step, sample.prompt, sample.expected, sample.answer
+            )
+        return samples
 
     def _stop(self, control: Any, reason: StopReason | None) -> None:
         if reason is None or self.stopped is not None:

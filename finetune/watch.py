@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Final
@@ -44,10 +44,11 @@ def _fail(code: str, message: str) -> StopReason:
 
 @dataclass(frozen=True)
 class Sampled:
-    """One sampled answer: the prompt it was asked with, what came."""
+    """One sampled answer: the prompt it was asked with, what came, and what people accepted."""
 
     prompt: str
     answer: str
+    expected: str
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ class Watch:
 
     def see_samples(self, step: int, samples: Sequence[Sampled]) -> StopReason | None:
         """After sampled answers: an answer that belongs to other questions is parroted."""
-        parroted = sum(self._is_parroted(sample) for sample in samples)
+        parroted = sum(is_parroted(sample, self._training_answers) for sample in samples)
         if len(samples) < 3 or parroted < _PARROT_SHARE * len(samples):
             return None
         return StopReason(
@@ -163,9 +164,12 @@ class Watch:
             is_failure=False,
         )
 
-    def _is_parroted(self, sample: Sampled) -> bool:
-        prompts = self._training_answers.get(sample.answer.strip())
-        return prompts is not None and sample.prompt not in prompts
+
+def is_parroted(sample: Sampled, training_answers: Mapping[str, Collection[str]]) -> bool:
+    """Whether it is a training answer to other prompts, where people accepted none that is."""
+    prompts = training_answers.get(sample.answer.strip())
+    is_wanted = sample.expected.strip() in training_answers
+    return prompts is not None and sample.prompt not in prompts and not is_wanted
 
 
 class CheckpointChoice:

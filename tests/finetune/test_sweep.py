@@ -103,7 +103,7 @@ def test_sampled_answers_are_counted_at_the_last_evaluation(tmp_path: Path) -> N
         {"step": 6, "prompt": "d", "expected": good, "answer": make_answer(3)},
     ]
     write_lines(tmp_path / "samples.jsonl", lines)
-    shares = count_samples(tmp_path, {other: {"another question"}, good: {"a"}})
+    shares = count_samples(tmp_path, {other: {"another question"}})
     assert shares == {"well_formed": 0.75, "expected": 0.25, "parroted": 0.25}
     assert count_samples(tmp_path / "nowhere", {}) == {}
 

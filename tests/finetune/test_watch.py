@@ -102,7 +102,8 @@ def test_patience_zero_never_stops_for_want_of_gain() -> None:
 
 def test_parroting_training_answers_to_other_questions_stops() -> None:
     watch = make_watch(a="A", b="B", c="C")
-    samples = [Sampled("x", "A"), Sampled("y", "B "), Sampled("c", "C"), Sampled("z", "C")]
+    said = (("x", "A"), ("y", "B "), ("c", "C"), ("z", "C"))
+    samples = [Sampled(prompt, answer, "D") for prompt, answer in said]
     reason = watch.see_samples(40, samples)
     assert reason is not None
     assert (reason.code, reason.is_failure) == ("parroting", False)
@@ -111,7 +112,15 @@ def test_parroting_training_answers_to_other_questions_stops() -> None:
 
 def test_an_answer_that_belongs_to_the_question_is_no_parroting() -> None:
     watch = make_watch(a="A", b="B", c="C")
-    assert watch.see_samples(40, [Sampled("a", "A"), Sampled("b", "B"), Sampled("c", "C")]) is None
+    samples = [Sampled(prompt, prompt.upper(), "D") for prompt in "abc"]
+    assert watch.see_samples(40, samples) is None
+
+
+def test_where_people_accept_one_answer_to_many_questions_it_is_no_parroting() -> None:
+    """As in answers to frequent questions: what is asked anew has an answer that was taught."""
+    watch = make_watch(a="A", b="B", c="C")
+    samples = [Sampled("x", "A", "A"), Sampled("y", "B", "B"), Sampled("z", "C", "A")]
+    assert watch.see_samples(40, samples) is None
 
 
 def test_an_evaluation_seen_again_after_a_resume_counts_once() -> None:
