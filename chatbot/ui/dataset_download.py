@@ -34,7 +34,11 @@ def serve_dataset(parts: Parts) -> Callable[[Request], Response]:
         try:
             answer = _zip(parts, str(request.path_params["dataset_id"]), kind)
         except DatasetError as error:
-            return JSONResponse({"message": str(error)}, 404)
+            status = 404 if error.code == "unknown_dataset" else 500
+            return JSONResponse({"message": str(error)}, status)
+        except OSError as error:
+            message = f"The dataset could not be packed: {error}. Is the disk full?"
+            return JSONResponse({"message": message}, 500)
         parts.store.record(person_id, "export dataset", request.path_params["dataset_id"])
         return answer
 

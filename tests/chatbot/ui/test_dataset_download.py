@@ -61,3 +61,24 @@ def test_what_is_not_there_is_a_sentence(
     answer = ask(parts, name or dataset_id, kind)
     assert answer.status_code == 404
     assert len(answer.json()["message"]) > 20
+
+
+def test_a_damaged_dataset_is_told_as_our_fault(
+    parts: Parts, dataset_id: str, store: Store
+) -> None:
+    (store.data_dir / "datasets" / dataset_id / "train.jsonl").write_text("damaged\n")
+    answer = ask(parts, dataset_id)
+    assert answer.status_code == 500
+    assert "train.jsonl" in answer.json()["message"]
+
+
+def test_a_full_disk_is_a_sentence(
+    parts: Parts, dataset_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_off(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("shutil.make_archive", break_off)
+    answer = ask(parts, dataset_id)
+    assert answer.status_code == 500
+    assert "No space left on device. Is the disk full?" in answer.json()["message"]
