@@ -21,12 +21,25 @@ MIB: Final = 2**20
 GIB: Final = 2**30
 _BYTES: Final[Mapping[str, float]] = {"fp32": 4, "bf16": 2, "fp16": 2}
 _NF4_BYTES: Final = 0.5 + 0.127 / 8  # double quantisation keeps 0.127 bits a parameter
-_ADAM_BYTES: Final = 16  # fp32 weight, gradient and two moments
+_ADAM_TIMES: Final = 4  # weight, gradient and two moments
 _MARGIN: Final = 1.15  # fragmentation, and what no formula knows
+_FIXED_MARGIN: Final = 1.03  # on a card weights lie in blocks of their own, which leave no holes
 _GPU_SPARE: Final = 4 * GIB  # the server beside it must go on breathing
 _ASLEEP_REST: Final = GIB  # a sleeping server keeps its context and its graphs
 _CPU_SPARE: Final = GIB // 2
 CUDA_CONTEXT: Final = 600 * MIB
+_CUDA_WORKSPACE: Final = 64 * MIB  # cuBLAS', of one stream
+# What adapters on the same tensor share. o_proj's is kept by the attention anyway.
+_INPUTS: Final[Mapping[str, str]] = {
+    "q_proj": "attention",
+    "k_proj": "attention",
+    "v_proj": "attention",
+    "gate_proj": "mlp",
+    "up_proj": "mlp",
+    "down_proj": "gated",
+}
+# TRL's loss on a card works on pieces of this many tokens and columns.
+_TILE: Final = (4096, 32_768)
 # Resident after the imports of torch, transformers, peft and trl, measured with 2.13 and 1.16.
 _CPU_PROCESS: Final = 760 * MIB
 # What the CPU's allocator holds over what is in use: rows of ever other lengths leave holes.
@@ -52,16 +65,23 @@ class ModelShape:
     key_size: int
     vocab_size: int
     linears: tuple[tuple[str, int, int], ...]  # name, out, in of one layer's projections
+    normed: int  # numbers that the norms of one layer work on, of each token
 
 
 def read_shape(base_dir: Path) -> ModelShape:
     """From config.json and the headers of the weights."""
     config = json.loads((base_dir / "config.json").read_text(encoding="utf-8"))
-    config = config.get("text_config") or config
-    shapes = weight_shapes(base_dir)
+    return describe_shape(config.get("text_config") or config, weight_shapes(base_dir))
+
+
+def describe_shape(
+    config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]
+) -> ModelShape:
+    """From what config.json says, and the names and sizes of the weights."""
     heads = config["num_attention_heads"]
+    key_heads = config.get("num_key_value_heads") or heads
     head_dim = config.get("head_dim") or config["hidden_size"] // heads
-    linears = tuple(_linears_of_layer(shapes))
+    of_heads = {"q_norm": heads * head_dim, "k_norm": key_heads * head_dim}
     return ModelShape(
         num_parameters=sum(math.prod(shape) for shape in shapes.values()),
         num_linear=sum(math.prod(s) for name, s in shapes.items() if name.endswith("_proj.weight")),
@@ -69,9 +89,14 @@ def read_shape(base_dir: Path) -> ModelShape:
         intermediate_size=config["intermediate_size"],
         num_layers=config["num_hidden_layers"],
         query_size=heads * head_dim,
-        key_size=(config.get("num_key_value_heads") or heads) * head_dim,
+        key_size=key_heads * head_dim,
         vocab_size=config["vocab_size"],
-        linears=linears,
+        linears=tuple(_linears_of_layer(shapes)),
+        normed=sum(
+            of_heads.get(name.rsplit(".", 2)[1], math.prod(shape))
+            for name, shape in shapes.items()
+            if ".layers.0." in name and name.endswith("norm.weight")
+        ),
     )
 
 
@@ -135,57 +160,102 @@ def count_trainable(shape: ModelShape, recipe: Recipe) -> int:
 
 def estimate_memory(shape: ModelShape, recipe: Recipe, load: Load) -> MemoryEstimate:
     """The peak of training with this load."""
-    size = _BYTES[load.precision]
-    weights = shape.num_parameters * size
-    if load.quantization == "nf4":
-        weights = shape.num_linear * _NF4_BYTES
-        weights += (shape.num_parameters - shape.num_linear) * size
+    is_cpu = load.device == "cpu"
     tokens = load.rows_at_once * load.row_length
     per_layer = _stored_per_token(shape, recipe, load) * tokens
-    layers: float = shape.num_layers
-    activations = per_layer * layers
+    activations = per_layer * shape.num_layers
     if load.gradient_checkpointing:
-        activations = per_layer + shape.hidden_size * size * tokens * layers
-    held = _CPU_HEAP if load.device == "cpu" else 1.0
+        activations = per_layer + _BYTES[load.precision] * tokens * _inputs_of_layers(shape)
+    if not is_cpu:
+        activations += _passing_bytes(shape, load)
+    held = _CPU_HEAP if is_cpu else 1.0
     return MemoryEstimate(
-        process=_CPU_PROCESS if load.device == "cpu" else CUDA_CONTEXT,
-        weights=round(weights),
-        adapter=count_trainable(shape, recipe) * _ADAM_BYTES,
+        process=_CPU_PROCESS if is_cpu else CUDA_CONTEXT + _CUDA_WORKSPACE,
+        weights=round(_weight_bytes(shape, load)),
+        adapter=count_trainable(shape, recipe) * _bytes_per_trained(recipe, load),
         activations=round(activations * held),
         logits=round(_logit_bytes(shape, load) * held),
     )
 
 
+def _weight_bytes(shape: ModelShape, load: Load) -> float:
+    size = _BYTES[load.precision]
+    if load.quantization == "nf4":
+        rest = shape.num_parameters - shape.num_linear
+        return shape.num_linear * _NF4_BYTES + rest * size
+    return shape.num_parameters * size
+
+
+def _bytes_per_trained(recipe: Recipe, load: Load) -> int:
+    """Adapters are trained in fp32, but TRL turns those of a 4-bit base to bf16. Autocast keeps a
+    copy of each in halves, and preferences one to compare with.
+    """
+    is_half = load.quantization == "nf4" and load.precision == "bf16"
+    size = 2 if is_half else 4
+    copy = 0 if is_half or load.precision == "fp32" else 2
+    return size * (_ADAM_TIMES + (recipe.kind != "sft")) + copy
+
+
+def _inputs_of_layers(shape: ModelShape) -> int:
+    return shape.hidden_size * shape.num_layers
+
+
 def _stored_per_token(shape: ModelShape, recipe: Recipe, load: Load) -> float:
     """Bytes that one layer keeps per token for the backward pass.
 
-    Each norm keeps its input; attention its queries, keys, values and output; the MLP its gate,
-    the gate's activation and the up-projection. Each adapter keeps its input: with dropout a
-    copy of its own and the mask, without it one that adapters on the same tensor share.
+    Each norm keeps its input in fp32; attention its queries, keys, values and output; the MLP its
+    gate, the gate's activation and the up-projection. Each adapter keeps its input: with dropout a
+    copy of its own and the mask, without it one that adapters on the same tensor share; that of
+    o_proj is the attention's output, which is kept already.
     """
     size = _BYTES[load.precision]
-    kept = 2 * shape.hidden_size + 2 * shape.query_size + 2 * shape.key_size
-    kept += 3 * shape.intermediate_size
-    adapted = [
-        columns
+    kept = 2 * shape.query_size + 2 * shape.key_size + 3 * shape.intermediate_size
+    if _is_padded(load):
+        kept += 2 * (shape.query_size - shape.key_size) + load.row_length
+    adapted = {
+        name: columns
         for name, _, columns in shape.linears
         if recipe.target_modules == ALL_LINEAR or name in recipe.target_modules
-    ]
-    rank = (recipe.r or 16) * len(adapted)
+    }
+    stored = 4 * shape.normed + kept * size + (recipe.r or 16) * len(adapted) * 4
     if recipe.lora_dropout:
         mask = size if load.device == "cpu" else 1  # the CPU keeps the mask in full numbers
-        return kept * size + rank * 4 + sum(adapted) * (size + mask)
-    shared = 2 * shape.hidden_size + shape.intermediate_size
-    return (kept + shared) * size + rank * 4
+        return stored + sum(adapted.values()) * (size + mask)
+    inputs = {_INPUTS[name]: columns for name, columns in adapted.items() if name in _INPUTS}
+    return stored + sum(inputs.values()) * size
+
+
+def _is_padded(load: Load) -> bool:
+    """Cards without bf16 have no kernel for rows without padding either: there each query's head
+    gets keys and values of its own, and each layer the mask as numbers.
+    """
+    return load.device != "cpu" and load.precision == "fp16"
+
+
+def _passing_bytes(shape: ModelShape, load: Load) -> float:
+    """What the backward pass of one layer takes for a moment: the gradients in the MLP, or those
+    in the attention, whose kernel sums the queries' up in fp32; of a 4-bit layer its weights.
+    """
+    tokens = load.rows_at_once * load.row_length
+    size = _BYTES[load.precision]
+    in_mlp = 4 * shape.intermediate_size * size + 2 * shape.hidden_size * size
+    in_attention = shape.query_size * (4 + 5 * size) + 3 * shape.hidden_size * size
+    largest = max((rows * columns for _, rows, columns in shape.linears), default=0)
+    weight = largest * size if load.quantization == "nf4" else 0
+    return tokens * max(in_mlp, in_attention) + weight
 
 
 def _logit_bytes(shape: ModelShape, load: Load) -> float:
-    """On the CPU logits, their log-softmax and the gradient, in fp32; TRL's kernel on a card works
-    on pieces and keeps only what is small.
+    """On the CPU logits, their log-softmax and the gradient, in fp32; TRL's loss on a card keeps
+    one piece of the logits, and of each learnt token its state and the state's gradient in fp32.
     """
-    if load.device != "cpu":
-        return 256 * shape.vocab_size * 4 * 3
-    return load.rows_at_once * load.answer_length * shape.vocab_size * 4 * 3
+    learnt = load.rows_at_once * load.answer_length
+    if load.device == "cpu":
+        return learnt * shape.vocab_size * 4 * 3
+    size = _BYTES[load.precision]
+    tile = min(learnt, _TILE[0]) * _TILE[1] * size
+    last_norm = load.rows_at_once * load.row_length * shape.hidden_size * (4 + size)
+    return tile + learnt * shape.hidden_size * (4 + 2 * size) + last_norm
 
 
 @dataclass(frozen=True)
@@ -312,8 +382,15 @@ def _judge(
 ) -> MemoryPlan:
     estimate = estimate_memory(shape, recipe, load).scaled(correction)
     spare = _CPU_SPARE if machine.device == "cpu" else _GPU_SPARE if machine.server else 0
-    needed = round(estimate.total * _MARGIN) + spare
+    needed = round(_with_margin(estimate, machine)) + spare
     return MemoryPlan(choice, load, estimate, needed, machine.free, _explain(load, needed))
+
+
+def _with_margin(estimate: MemoryEstimate, machine: Machine) -> float:
+    if machine.device == "cpu":
+        return estimate.total * _MARGIN
+    moving = estimate.activations + estimate.logits
+    return (estimate.total - moving) * _FIXED_MARGIN + moving * _MARGIN
 
 
 def _explain(load: Load, needed: int) -> str:

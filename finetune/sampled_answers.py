@@ -73,7 +73,21 @@ def render_prompt(
 def _generate(
     trainer: Any, tokenizer: Any, prompts: Sequence[list[int]], limits: tuple[int, list[int]]
 ) -> list[str]:
-    """Greedy answers, all prompts at once, padded on the left."""
+    """Greedy answers, as many at once as the evaluation takes rows: where the memory plan allows
+    few, the cache of all prompts together would need more than a training step.
+    """
+    at_once = max(1, trainer.args.per_device_eval_batch_size)
+    return [
+        text
+        for begin in range(0, len(prompts), at_once)
+        for text in _answer_together(trainer, tokenizer, prompts[begin : begin + at_once], limits)
+    ]
+
+
+def _answer_together(
+    trainer: Any, tokenizer: Any, prompts: Sequence[list[int]], limits: tuple[int, list[int]]
+) -> list[str]:
+    """Padded on the left."""
     import torch
 
     model = trainer.accelerator.unwrap_model(trainer.model)
@@ -85,7 +99,7 @@ def _generate(
         mask[number, longest - len(prompt) :] = 1
     was_training = model.training
     model.eval()
-    with torch.no_grad(), trainer.compute_loss_context_manager():
+    with torch.no_grad(), trainer.accelerator.autocast():
         output = model.generate(
             input_ids=ids.to(model.device),
             attention_mask=mask.to(model.device),

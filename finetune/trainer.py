@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from peft import LoraConfig, PeftModel
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch.nn import functional
 from transformers.trainer_utils import EvalLoopOutput
 from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrainer
@@ -24,7 +25,7 @@ from finetune.preflight import IGNORED
 from finetune.recipe import Recipe, RunKind
 from finetune.schedule import Schedule
 from finetune.training_callback import RunCallback
-from finetune.varlen import flat_batch, is_varlen, use_varlen
+from finetune.varlen import flat_batch, is_varlen, use_repeated_keys, use_varlen
 from finetune.watch import CheckpointChoice
 
 logger = logging.getLogger(__name__)
@@ -155,7 +156,7 @@ class _Ranked:
         if trainer.args.gradient_checkpointing:  # Trainer.train() turns it on, and is yet to come
             options = dict(trainer.args.gradient_checkpointing_kwargs or {})
             trainer.model.gradient_checkpointing_enable(options or None)
-        with trainer.compute_loss_context_manager():
+        with trainer.accelerator.autocast():  # Trainer.train() is what gives it to the model
             loss = trainer.compute_loss(trainer.model, inputs)
         loss.backward()
         trainer.model.zero_grad(set_to_none=True)
@@ -216,7 +217,7 @@ class AnswerTrainer(_Ranked, SFTTrainer):  # type: ignore[misc]
         self.model.eval()
         total = torch.zeros(2, dtype=torch.float64)
         for inputs in dataloader:
-            with torch.no_grad(), self.compute_loss_context_manager():
+            with torch.no_grad(), self.accelerator.autocast():
                 rows = self._score_rows(self._prepare_inputs(inputs))
             total += self.accelerator.gather_for_metrics(rows).cpu().double().sum(dim=0)
             self.control = self.callback_handler.on_prediction_step(
@@ -266,7 +267,7 @@ class AnswerTrainer(_Ranked, SFTTrainer):  # type: ignore[misc]
 
     def _loss_of(self, rows: list[dict[str, Any]]) -> float:
         self.model.eval()
-        with torch.no_grad(), self.compute_loss_context_manager():
+        with torch.no_grad(), self.accelerator.autocast():
             inputs = self._prepare_inputs(self.data_collator(rows))
             loss = float(self.compute_loss(self.model, inputs))
         self._metrics["eval"].clear()
@@ -285,6 +286,8 @@ def build_trainer(
     course: Course, model: Any, tokenizer: Any, material: Material, callback: RunCallback
 ) -> Any:
     """The trainer of this kind: with a fresh adapter, or going on with an earlier one."""
+    if course.acceleration.repeated_keys:
+        use_repeated_keys(model)
     builders = {"sft": _build_sft, "dpo": _build_dpo, "kto": _build_kto}
     kind, config, options = builders[material.kind](course, model, material)
     validation = material.validation
@@ -300,6 +303,8 @@ def build_trainer(
     )
     if course.hardware.precision == "fp16":
         keep_full_numbers(trainer.model)
+    if course.hardware.precision != "fp32":
+        share_inputs(trainer.model)
     trainer.run_callback, trainer.choice = callback, CheckpointChoice()
     return trainer
 
@@ -311,6 +316,16 @@ def keep_full_numbers(model: Any) -> None:
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
+
+
+def share_inputs(model: Any) -> None:
+    """peft would turn each adapter's input to fp32, and autocast back to halves: a copy for each
+    adapter that is kept until the backward pass. Autocast alone takes the input as it is, so that
+    every pass through the model must be under it.
+    """
+    for module in model.modules():
+        if isinstance(module, BaseTunerLayer):
+            module.cast_input_dtype_enabled = False
 
 
 _Built = tuple[type, Any, dict[str, Any]]

@@ -11,15 +11,17 @@ import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from types import SimpleNamespace
 from typing import Any, Final
 
 import torch
 from torch.nn import functional
 from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 _NAME: Final = "varlen"
+_REPEATED: Final = "repeated"
 _is_flat = False  # whether the batch of the running forward pass has no padding
 
 
@@ -39,6 +41,15 @@ def use_varlen(model: Any) -> None:
     AttentionInterface.register(_NAME, _attend)
     AttentionMaskInterface.register(_NAME, _make_mask)
     model.set_attn_implementation(_NAME)
+
+
+def use_repeated_keys(model: Any) -> None:
+    """Let each query's head have keys and values of its own. Older cards have no kernel for shared
+    ones: torch would build whole score matrices instead, and say nothing.
+    """
+    AttentionInterface.register(_REPEATED, _attend_repeated)
+    AttentionMaskInterface.register(_REPEATED, sdpa_mask)
+    model.set_attn_implementation(_REPEATED)
 
 
 def is_varlen(model: Any) -> bool:
@@ -79,11 +90,29 @@ def _attend(
     rows = [item.transpose(1, 2)[0] for item in (query, key, value)]
     window = kwargs.get("sliding_window")
     scale = kwargs.get("scaling")
-    if query.is_cuda:
-        attended = _on_card(rows, borders, int(kwargs["max_length_q"]), window, scale)
-    else:
+    if query.device.type == "cpu":
         attended = _row_by_row(rows, borders, window, scale)
+    else:
+        attended = _on_card(rows, borders, int(kwargs["max_length_q"]), window, scale)
     return attended[None], None
+
+
+def _attend_repeated(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    times = query.shape[1] // key.shape[1]
+    keys, values = repeat_kv(key, times), repeat_kv(value, times)
+    # Without num_key_value_groups it leaves them as they are.
+    alone = SimpleNamespace(is_causal=getattr(module, "is_causal", True))
+    found: tuple[torch.Tensor, None] = sdpa_attention_forward(
+        alone, query, keys, values, attention_mask, **kwargs
+    )
+    return found
 
 
 def _on_card(
@@ -96,7 +125,8 @@ def _on_card(
     from torch.nn.attention.varlen import varlen_attn
 
     if rows[0].dtype == torch.float32:  # a norm in full numbers: the kernel takes halves only
-        rows = [item.to(torch.get_autocast_dtype("cuda")) for item in rows]
+        half = torch.get_autocast_dtype(rows[0].device.type)
+        rows = [item.to(half) for item in rows]
     options: dict[str, Any] = {"scale": scale, "window_size": (window - 1 if window else -1, 0)}
     if "enable_gqa" in _parameters():  # before, fewer keys than queries needed no switch
         options["enable_gqa"] = True

@@ -61,7 +61,7 @@ def _shards(
     generator = torch.Generator(device).manual_seed(1)
     shard: dict[str, torch.Tensor] = {}
     size = 0
-    for name, dims in _tensors(config):
+    for name, dims in list_tensors(config):
         if len(dims) == 1:  # gemma's norms add one to their weights
             fill = 0.0 if config["model_type"] == "gemma3_text" else 1.0
             tensor = torch.full(dims, fill, dtype=dtype)
@@ -78,7 +78,7 @@ def _shards(
         yield shard
 
 
-def _tensors(config: Mapping[str, Any]) -> Iterator[tuple[str, tuple[int, ...]]]:
+def list_tensors(config: Mapping[str, Any]) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Names and sizes, asked of the architecture itself, without its weights."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
