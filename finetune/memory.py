@@ -74,9 +74,7 @@ def read_shape(base_dir: Path) -> ModelShape:
     return describe_shape(config.get("text_config") or config, weight_shapes(base_dir))
 
 
-def describe_shape(
-    config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]
-) -> ModelShape:
+def describe_shape(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> ModelShape:
     """From what config.json says, and the names and sizes of the weights."""
     heads = config["num_attention_heads"]
     key_heads = config.get("num_key_value_heads") or heads

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils import backend_registration
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
@@ -137,7 +137,11 @@ def _without_autocast() -> Any:
 
 
 def _cast(value: Any, dtype: torch.dtype) -> Any:
-    if isinstance(value, torch.Tensor) and value.is_floating_point() and value.device.type == DEVICE:
+    if (
+        isinstance(value, torch.Tensor)
+        and value.is_floating_point()
+        and value.device.type == DEVICE
+    ):
         return value.to(dtype)
     return value
 
@@ -271,6 +275,8 @@ class Meter(TorchDispatchMode):
         return taken
 
     def _count(self, item: Any) -> None:
+        if isinstance(item, FakeTensor):
+            item.constant = None  # what is known would be computed, for which there is no device
         if not isinstance(item, torch.Tensor) or item.device.type != DEVICE:
             return
         storage = item.untyped_storage()

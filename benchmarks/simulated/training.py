@@ -18,7 +18,13 @@ import torch
 from bitsandbytes.functional import quantize_4bit
 from datasets import Dataset
 from torch.utils._python_dispatch import _disable_current_modes
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, Trainer
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    Trainer,
+)
 from transformers.quantizers.auto import AutoHfQuantizer
 from trl.kernels import chunked_logprob
 from trl.trainer import utils as trl_utils
@@ -59,6 +65,26 @@ class Simulated:
         return self.weights + self.adapter + self.kept + self.passing
 
 
+@dataclass(frozen=True)
+class Case:
+    """One configuration. num_layers: fewer than the base has, to be done sooner."""
+
+    name: str
+    load: Load
+    recipe: Recipe
+    num_layers: int | None = None
+
+    def config(self) -> dict[str, Any]:
+        """config.json of the base."""
+        cut = {"num_hidden_layers": self.num_layers} if self.num_layers else {}
+        return model_config(self.name) | cut
+
+
+def shape_of(case: Case) -> ModelShape:
+    """What read_shape() reads from the files of such a base."""
+    return describe_shape(case.config(), dict(list_tensors(case.config())))
+
+
 class _NoKernel:
     """A Triton kernel works in place on what it is given."""
 
@@ -85,7 +111,9 @@ class _FourBits(bitsandbytes.nn.Linear4bit):  # type: ignore[misc]
         torch.nn.Module.__init__(self)
         self.in_features, self.out_features = linear.in_features, linear.out_features
         weight = torch.empty(linear.weight.shape, dtype=dtype, device=DEVICE)
-        packed, state = quantize_4bit(weight, blocksize=64, compress_statistics=True, quant_type="nf4")
+        packed, state = quantize_4bit(
+            weight, blocksize=64, compress_statistics=True, quant_type="nf4"
+        )
         self.weight = torch.nn.Parameter(packed, requires_grad=False)
         self.weight.quant_state = state
         self.weight.compress_statistics, self.weight.quant_type = True, "nf4"
@@ -98,14 +126,14 @@ class _FourBits(bitsandbytes.nn.Linear4bit):  # type: ignore[misc]
         return found
 
 
-def _load(name: str, load: Load) -> Any:
+def _load(case: Case) -> Any:
     """The base as the loader leaves it on the card."""
-    dtype = _DTYPES[load.precision]
-    options = model_config(name)
+    dtype = _DTYPES[case.load.precision]
+    options = case.config()
     if options["model_type"] == "llama" and options["hidden_size"] % options["num_attention_heads"]:
         options |= {"model_type": "mistral", "sliding_window": None}  # the cure
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**options), dtype=dtype)
-    if load.quantization == "nf4":
+    if case.load.quantization == "nf4":
         _quantize(model, dtype)
     model._apply(_put_on_card)
     model.tie_weights()
@@ -135,21 +163,6 @@ def _quantize(model: Any, dtype: torch.dtype) -> None:
     model.quantization_method = config.quant_method
 
 
-def shape_of(name: str) -> ModelShape:
-    """What read_shape() reads from the files of such a base."""
-    config = model_config(name)
-    return describe_shape(config, dict(list_tensors(config)))
-
-
-@dataclass(frozen=True)
-class Case:
-    """One configuration."""
-
-    name: str
-    load: Load
-    recipe: Recipe
-
-
 @cache
 def _fake_mode() -> FakeTensorMode:
     return FakeTensorMode()  # one: bitsandbytes keeps tensors from one case to the next
@@ -162,7 +175,7 @@ def simulate(case: Case) -> Simulated:
     home = Path(tempfile.mkdtemp(prefix="simulated-"))
     try:
         with _fake_mode(), meter:
-            model = _load(case.name, load)
+            model = _load(case)
             weights = meter.live
             trainer = _build(case, model, home)
             return _step(case, trainer, meter, weights)

@@ -82,3 +82,33 @@ def test_what_an_attempt_took_is_forgotten_before_the_next(tmp_path: Path) -> No
     del held
     forget_peak()
     assert peak_memory_mib() < much - 100
+
+
+def test_adapters_that_share_their_input_keep_it_once_and_compute_the_same(tmp_path: Path) -> None:
+    import torch
+
+    from finetune.trainer import share_inputs
+
+    trainer = build(tmp_path)
+    for parameter in trainer.model.parameters():
+        if not parameter.requires_grad:
+            parameter.data = parameter.data.to(torch.bfloat16)
+    inputs = trainer.data_collator([trainer.train_dataset[n] for n in range(4)])
+    losses, kept = [], []
+    for _ in range(2):
+        seen: dict[int, int] = {}
+
+        def keep(tensor: Any, seen: dict[int, int] = seen) -> Any:
+            storage = tensor.untyped_storage()
+            seen[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        with (
+            torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+            torch.autocast("cpu", torch.bfloat16),
+        ):
+            losses.append(trainer.compute_loss(trainer.model, inputs))
+        kept.append(sum(seen.values()))
+        share_inputs(trainer.model)
+    assert torch.equal(*losses)
+    assert kept[1] < 0.95 * kept[0]

@@ -64,3 +64,27 @@ def test_what_fp16_trains_is_kept_in_full_numbers(tmp_path: Path) -> None:
         parameter.data = parameter.data.to(torch.bfloat16)  # as TRL does on a 4-bit base
     keep_full_numbers(trainer.model)
     assert {parameter.dtype for parameter in trained} == {torch.float32}
+
+
+@pytest.mark.parametrize("kind", ["llama", "gemma3"])
+def test_keys_of_their_own_for_each_head_change_nothing(kind: Kind, tmp_path: Path) -> None:
+    """What older cards need; for padded rows, and for a batch that needs no mask."""
+    import torch
+
+    from finetune.varlen import use_repeated_keys
+
+    trainer = build(tmp_path, kind)
+    trainer.model.eval().set_attn_implementation("sdpa")
+    trainer.data_collator.padding_free = False
+    padded = trainer.data_collator([trainer.train_dataset[n] for n in range(4)])
+    alone = trainer.data_collator([trainer.train_dataset[1]])
+    batches = [
+        {name: batch[name] for name in ("input_ids", "attention_mask")} for batch in (padded, alone)
+    ]
+    with torch.no_grad():
+        usual = [trainer.model(**batch).logits for batch in batches]
+        use_repeated_keys(trainer.model)
+        repeated = [trainer.model(**batch).logits for batch in batches]
+    is_seen = padded["attention_mask"].bool()
+    torch.testing.assert_close(repeated[0][is_seen], usual[0][is_seen])
+    torch.testing.assert_close(repeated[1], usual[1])
