@@ -13,7 +13,7 @@ class Acceleration:
     """Switches that change the speed of a step and nothing else."""
 
     varlen: bool = False  # the rows of a batch one after another, without padding between them
-    repeated_keys: bool = False  # for cards whose kernels know no shared keys
+    repeated_keys: bool = False  # for kernels that know no shared keys
     layer_kernels: bool = False  # Liger's norms, rotations and activations
     torch_compile: bool = False
     optimizer: str = "adamw_torch_fused"
@@ -26,7 +26,5 @@ def choose_acceleration(device: str, precision: str, *, has_varlen: bool) -> Acc
     to padded rows where it computes something else.
     """
     is_card = device == "cuda"
-    is_half = precision in ("bf16", "fp16")
-    return Acceleration(
-        varlen=is_card and is_half and has_varlen, repeated_keys=is_card and not has_varlen
-    )
+    varlen = is_card and precision in ("bf16", "fp16") and has_varlen
+    return Acceleration(varlen=varlen, repeated_keys=is_card and not varlen)

@@ -17,5 +17,5 @@ def test_padding_is_saved_where_the_card_has_the_kernel(
     device: str, precision: str, has_varlen: bool, expected: bool
 ) -> None:
     chosen = choose_acceleration(device, precision, has_varlen=has_varlen)
-    is_older = device == "cuda" and not has_varlen
-    assert chosen == Acceleration(varlen=expected, repeated_keys=is_older)
+    is_usual = device == "cuda" and not expected
+    assert chosen == Acceleration(varlen=expected, repeated_keys=is_usual)
