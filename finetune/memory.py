@@ -224,8 +224,8 @@ def _stored_per_token(shape: ModelShape, recipe: Recipe, load: Load) -> float:
 
 
 def _is_padded(load: Load) -> bool:
-    """Cards without bf16 have no kernel for rows without padding either, and fp32 has none anywhere:
-    there each query's head gets keys and values of its own, and each layer the mask as numbers.
+    """Cards without bf16 have no kernel for rows without padding either, and fp32 has none: there
+    each query's head gets keys and values of its own, and each layer the mask as numbers.
     """
     return load.device != "cpu" and load.precision != "bf16"
 
