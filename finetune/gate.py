@@ -156,7 +156,7 @@ def _find_losses(candidate: Report, production: Report, thresholds: Thresholds) 
     return [
         Reason(
             "significant_loss",
-            f"{name} is worse than production: {_tell(pairs[name])} (p = {p_values[name]:.4f}).",
+            f"{name} is worse than production: {_tell(pairs[name])} ({_tell_p(p_values[name])}).",
             {"metric": name, "p": p_values[name], **asdict(pairs[name])},
         )
         for name in holm_rejects(p_values, thresholds.alpha)
@@ -241,6 +241,10 @@ def _tell(pair: Pairs) -> str:
     return f"{pair.num_gained} gained, {pair.num_lost} lost of {pair.count}"
 
 
+def _tell_p(p_value: float) -> str:
+    return f"p = {p_value:.3f}" if p_value >= 0.0005 else "p < 0.001"
+
+
 def _find_gains(
     candidate: Report, production: Report, thresholds: Thresholds
 ) -> tuple[bool, list[Reason]]:
@@ -264,7 +268,7 @@ def _find_gains(
         return False, [Reason("identical", message, params)]
     message = (
         f"Not shown to be better than production: {GOOD_ANSWER} {_tell(pairs[GOOD_ANSWER])} "
-        f"(p = {p_values[GOOD_ANSWER]:.2f})."
+        f"({_tell_p(p_values[GOOD_ANSWER])})."
     )
     return False, [Reason("no_gain", message, params), *_note_too_few_scored(candidate, thresholds)]
 
@@ -283,7 +287,7 @@ def _note_too_few_scored(candidate: Report, thresholds: Thresholds) -> list[Reas
 
 
 def _gain(name: str, pair: Pairs, p_value: float) -> Reason:
-    message = f"Better than production: {name} {_tell(pair)} (p = {p_value:.4f})."
+    message = f"Better than production: {name} {_tell(pair)} ({_tell_p(p_value)})."
     return Reason("gain", message, {"metric": name, "p": p_value, **asdict(pair)})
 
 

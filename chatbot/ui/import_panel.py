@@ -139,7 +139,11 @@ class ImportPanel:
                 visible="hidden",
             )
             self.starter = gr.Button(
-                label("import_starter"), elem_id="curate-starter", variant="secondary", size="md"
+                label("import_starter"),
+                elem_id="curate-starter",
+                variant="secondary",
+                size="md",
+                visible=not self.parts.is_text,  # they are recommendations
             )
             self.result = html_part("curate-import-result")
             self.waiting = gr.State(NOTHING)

@@ -35,7 +35,7 @@ def _values(params: Mapping[str, Any], lang: str) -> dict[str, Any]:
             values[name] = f"{values[name]:.0%}"
     values |= params.get("shown") or {}
     if isinstance(values.get("p"), int | float):
-        values["p"] = f"{values['p']:.3f}"
+        values["p"] = f"= {values['p']:.3f}" if values["p"] >= 0.0005 else "< 0.001"
     if "metric" in values:
         values["metric"] = metric_label(str(values["metric"]), lang)
     if "metrics" in values:

@@ -1,9 +1,11 @@
 import asyncio
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+import gradio as gr
 import pytest
 
 from chatbot.recommendation import canonical
@@ -12,6 +14,7 @@ from chatbot.ui.import_panel import ImportPanel, render_import_result
 from chatbot.ui.parts import Parts
 from chatbot.ui.people import Person
 from feedback_store.store import Store
+from finetune.checks import AnswerFormat, CheckSettings
 from finetune.formats import ImportSettings, import_path
 from tests.finetune.examples import numbered_answer
 
@@ -96,3 +99,13 @@ def test_the_lines_of_what_was_refused_are_told(store: Store, tmp_path: Path) ->
     shown = render_import_result("b.json", result, "en")
     assert "import the file again: 1" in shown
     assert "(line 1)" in shown
+
+
+@pytest.mark.parametrize("answer_format", ["recommendation", "text"])
+async def test_a_text_project_is_not_offered_recommendations_to_begin_with(
+    panel: ImportPanel, answer_format: AnswerFormat
+) -> None:
+    panel.parts = replace(panel.parts, checks=CheckSettings(answer_format))
+    with gr.Blocks():
+        panel.build()
+    assert panel.starter.visible is (answer_format == "recommendation")
