@@ -101,9 +101,10 @@ class TrainingFailed(RuntimeError):
     """The training process ended without an adapter. Code and message are its own."""
 
     def __init__(self, run: Run | None) -> None:
-        error = run.result.get("error") if run else None
+        error = (run.result.get("error") if run else None) or {}
         super().__init__((run and run.error) or "The training ended without an adapter.")
-        self.code = str((error or {}).get("code", "training_failed"))
+        self.code = str(error.get("code", "training_failed"))
+        self.values: dict[str, str] = error.get("values") or {}
 
 
 @dataclass(frozen=True)

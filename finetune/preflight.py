@@ -25,12 +25,15 @@ _MOST_LEFT_OUT: Final = 0.2  # share of rows that may be too long
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong, and what to do about it."""
+    """One thing that is wrong, and what to do about it. values: its figures, for a sentence in
+    another language.
+    """
 
     code: str
     severity: Literal["refuse", "warn"]
     message: str
     cure: str
+    values: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ class PreflightRefused(RuntimeError):
     def __init__(self, report: PreflightReport) -> None:
         first = next(item for item in report.findings if item.severity == "refuse")
         super().__init__(f"{first.message} {first.cure}")
-        self.code = first.code
+        self.code, self.values = first.code, first.values
         self.report = report
 
 
@@ -124,8 +127,19 @@ def check_all(*groups: Sequence[Finding], figures: Mapping[str, Any]) -> Preflig
     return report
 
 
-def _refuse(code: str, message: str, cure: str) -> Finding:
-    return Finding(code, "refuse", message, cure)
+def _refuse(code: str, message: str, cure: str, **values: object) -> Finding:
+    return Finding(code, "refuse", message, cure, _to_text(values))
+
+
+def _warn(code: str, message: str, cure: str, **values: object) -> Finding:
+    return Finding(code, "warn", message, cure, _to_text(values))
+
+
+def _to_text(values: Mapping[str, object]) -> dict[str, str]:
+    return {
+        name: f"{value:,}" if isinstance(value, int) else str(value)
+        for name, value in values.items()
+    }
 
 
 def check_answers(
@@ -140,14 +154,14 @@ def check_answers(
     if not wrong or (not is_json and len(wrong) == len(answers)):
         return []
     shown = ", ".join(map(str, wrong[:5])) + ("…" if len(wrong) > 5 else "")
-    what = "are not the canonical JSON" if is_json else "are JSON among plain text"
-    return [
-        _refuse(
-            "mixed_formats",
-            f"{len(wrong)} of {len(answers)} answers {what} (rows {shown}).",
-            "Open them in Curate, repair or exclude them, and freeze the dataset again.",
-        )
-    ]
+    found = f"{len(wrong)} of {len(answers)} answers"
+    cure = "Open them in Curate, repair or exclude them, and freeze the dataset again."
+    figures = {"count": len(wrong), "of": len(answers), "rows": shown}
+    if is_json:
+        text = f"{found} are not the canonical JSON (rows {shown})."
+        return [_refuse("mixed_formats", text, cure, **figures)]
+    text = f"{found} are JSON among plain text (rows {shown})."
+    return [_refuse("json_in_text", text, cure, **figures)]
 
 
 def _is_plain(text: str) -> bool:
@@ -203,9 +217,8 @@ def check_tokenizer(facts: TokenizerFacts) -> list[Finding]:
         )
     elif facts.pad_id == facts.eos_id:
         found.append(
-            Finding(
+            _warn(
                 "pad_is_eos",
-                "warn",
                 "Padding uses the end token.",
                 "It is kept out of the loss by position; a pad token of its own is safer.",
             )
@@ -223,6 +236,8 @@ def check_rows(rows: Sequence[EncodedRow], facts: TokenizerFacts) -> list[Findin
                 "nothing_to_learn",
                 f"{unlearnt} of {len(rows)} rows have no token in the loss.",
                 "Raise max_length in the recipe; the answers are cut away.",
+                count=unlearnt,
+                of=len(rows),
             )
         )
     in_prompt = sum(_learns_prompt(row) for row in rows)
@@ -232,6 +247,8 @@ def check_rows(rows: Sequence[EncodedRow], facts: TokenizerFacts) -> list[Findin
                 "prompt_in_loss",
                 f"In {in_prompt} of {len(rows)} rows the loss covers the prompt.",
                 "Labels must be -100 up to the answer; a copy of input_ids is wrong.",
+                count=in_prompt,
+                of=len(rows),
             )
         )
     found += _check_prompts(rows) + _check_ends(rows, facts)
@@ -256,6 +273,8 @@ def _check_prompts(rows: Sequence[EncodedRow]) -> list[Finding]:
             "other_prompt",
             f"{other} of {len(rows)} prompts are encoded differently than in serving.",
             "Use the chat template of the base model unchanged, in training and in serving.",
+            count=other,
+            of=len(rows),
         )
     ]
 
@@ -274,6 +293,8 @@ def _check_ends(rows: Sequence[EncodedRow], facts: TokenizerFacts) -> list[Findi
             f"{endless} of {len(rows)} answers do not end with an end-of-turn token.",
             "The model would never stop. Restore the base model's chat template and end token, "
             "and do not pad with the end token.",
+            count=endless,
+            of=len(rows),
         )
     ]
 
@@ -295,6 +316,7 @@ def check_batch(batch: PaddedBatch, facts: TokenizerFacts) -> list[Finding]:
             "padding_in_loss",
             f"{padded} padding tokens of the first batch are in the loss.",
             "Labels of padding must be -100; the loss would look good and mean nothing.",
+            count=padded,
         )
     ]
 
@@ -344,19 +366,26 @@ def check_course(course: Course) -> list[Finding]:
                 f"{course.num_left_out} of {total} rows are longer than max_length = "
                 f"{course.max_length}; the longest has {course.longest_row} tokens.",
                 "Raise max_length in the recipe, or shorten the rows in Curate.",
+                count=course.num_left_out,
+                of=total,
+                most=course.max_length,
+                longest=course.longest_row,
             )
         )
     elif course.num_left_out:
         text = f"{course.num_left_out} of {total} rows are too long and left out."
-        found.append(Finding("some_too_long", "warn", text, "Raise max_length to train on them."))
+        cure, count = "Raise max_length to train on them.", course.num_left_out
+        found.append(_warn("some_too_long", text, cure, count=count, of=total))
     if course.total_steps < _FEW_STEPS:
         text = f"Only {course.total_steps} optimizer steps: with fewer than {_FEW_STEPS} a model "
         text += "learns next to nothing."
-        found.append(Finding("few_steps", "warn", text, "Raise min_steps in the recipe."))
+        cure, steps = "Raise min_steps in the recipe.", course.total_steps
+        found.append(_warn("few_steps", text, cure, steps=steps, least=_FEW_STEPS))
     if course.epochs > _MANY_EPOCHS:
         text = f"{course.epochs:g} passes over {course.num_rows} rows: it may learn them by heart."
         cure = "Collect more examples, or lower num_train_epochs."
-        found.append(Finding("many_epochs", "warn", text, cure))
+        passes = f"{course.epochs:g}"
+        found.append(_warn("many_epochs", text, cure, passes=passes, rows=course.num_rows))
     return found
 
 

@@ -63,7 +63,8 @@ def _fail(report: RunReport, error: Exception) -> int:
             clear_broken(report.run_dir / folder)  # half a checkpoint; the result needs its room
     message = str(error) if code != "unexpected" else f"{type(error).__name__}: {error}"
     preflight = error.report.to_dict() if isinstance(error, PreflightRefused) else None
-    result = {"state": "failed", "error": {"code": code, "message": message}}
+    values = dict(getattr(error, "values", {}))
+    result = {"state": "failed", "error": {"code": code, "message": message, "values": values}}
     found = {"preflight": preflight, "memory": getattr(error, "memory", None)}
     report.result({**result, **{name: value for name, value in found.items() if value}})
     report.event("failed", message, code=code)

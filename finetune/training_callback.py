@@ -173,7 +173,8 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
             return
         self.stopped = reason
         control.should_training_stop = True
-        self._report.event("stopping", reason.message, reason=reason.code)
+        figures = dict(reason.values)
+        self._report.event("stopping", reason.message, reason=reason.code, figures=figures)
 
 
 def used_memory_mb() -> float:

@@ -36,7 +36,7 @@ class TrainingStopped(RuntimeError):
 
     def __init__(self, reason: StopReason) -> None:
         super().__init__(reason.message)
-        self.code = reason.code
+        self.code, self.values = reason.code, reason.values
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Final
 
@@ -31,15 +31,18 @@ _STEP_LIMIT: Final = 1e8  # more steps than any run has
 
 @dataclass(frozen=True)
 class StopReason:
-    """Why a training was stopped before its last step. is_failure: its adapter is of no use."""
+    """Why a training was stopped before its last step. is_failure: its adapter is of no use.
+    values: its figures, for a sentence in another language.
+    """
 
     code: str
     message: str
     is_failure: bool
+    values: Mapping[str, str] = field(default_factory=dict)
 
 
-def _fail(code: str, message: str) -> StopReason:
-    return StopReason(code, message, is_failure=True)
+def _fail(code: str, message: str, **values: str) -> StopReason:
+    return StopReason(code, message, is_failure=True, values=values)
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ class Watch:
                 "not_a_number",
                 f"The loss is not a number at step {step}. Lower learning_rate, or use bf16 "
                 "instead of fp16.",
+                step=str(step),
             )
         if self._first_loss is None:
             self._first_loss = self._running_loss = loss
@@ -92,16 +96,21 @@ class Watch:
         return self._diverged(step, recent) if is_settled and recent > limit else None
 
     def _diverged(self, step: int, loss: float) -> StopReason:
+        first = f"{self._first_loss:.2f}"
         return _fail(
             "diverged",
-            f"The loss rose to {loss:.2f} by step {step}; it began at {self._first_loss:.2f}. "
+            f"The loss rose to {loss:.2f} by step {step}; it began at {first}. "
             "Lower learning_rate, or raise warmup_ratio.",
+            step=str(step),
+            loss=f"{loss:.2f}",
+            first=first,
         )
 
     def see_evaluation(self, step: int, eval_loss: float) -> StopReason | None:
         """After an evaluation; the one at step 0 is the base's."""
         if not math.isfinite(eval_loss):
-            return _fail("not_a_number", f"The validation loss is not a number at step {step}.")
+            message = f"The validation loss is not a number at step {step}."
+            return _fail("not_a_number", message, step=str(step))
         if step == 0:
             self._base_loss = eval_loss
             return None
@@ -120,6 +129,9 @@ class Watch:
             f"After {step} steps the validation loss is {best:.3f}, the base model's is "
             f"{base:.3f}: it learns nothing. The answers may mix formats, or learning_rate may "
             "be far too low.",
+            step=str(step),
+            best=f"{best:.3f}",
+            base=f"{base:.3f}",
         )
 
     def _check_heart(self, step: int) -> StopReason | None:
@@ -136,6 +148,12 @@ class Watch:
             f"{best:.3f} to {eval_loss:.3f}: it learns the rows by heart. The best checkpoint "
             "is kept.",
             is_failure=False,
+            values={
+                "step": str(step),
+                "train": f"{train:.3f}",
+                "best": f"{best:.3f}",
+                "now": f"{eval_loss:.3f}",
+            },
         )
 
     def _check_gain(self, step: int) -> StopReason | None:
@@ -144,11 +162,13 @@ class Watch:
         patience = self._limits.patience
         if not patience or since < patience or step < self._limits.min_steps:
             return None
+        best = f"{self._evaluations[best_step]:.3f}"
         return StopReason(
             "no_gain",
-            f"No gain in {since} evaluations; the best was {self._evaluations[best_step]:.3f} at "
-            f"step {best_step}. A checkpoint that is as good is kept.",
+            f"No gain in {since} evaluations; the best was {best} at step {best_step}. "
+            "A checkpoint that is as good is kept.",
             is_failure=False,
+            values={"count": str(since), "best": best, "step": str(best_step)},
         )
 
     def see_samples(self, step: int, samples: Sequence[Sampled]) -> StopReason | None:
@@ -162,6 +182,7 @@ class Watch:
             "to other questions, word for word. The best checkpoint is kept; collect more "
             "examples, or train for fewer epochs.",
             is_failure=False,
+            values={"step": str(step), "parroted": str(parroted), "count": str(len(samples))},
         )
 
 

@@ -9,7 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
 from chatbot.ui.diff_view import to_readable
-from chatbot.ui.i18n import TEXTS, t, translate_error
+from chatbot.ui.i18n import TEXTS, fill, t, translate_error
 from chatbot.ui.icons import icon
 from chatbot.ui.loss_plot import render_loss_plot
 
@@ -139,16 +139,24 @@ def _plain(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def _describe_stop(stopping: RunEvent, lang: str) -> str:
+    code, figures = stopping.values.get("reason"), stopping.values.get("figures") or {}
+    template = TEXTS[lang].get(f"stop_{code}")
+    if template is None:
+        return translate_error(lang, str(code), stopping.message, figures)
+    return fill(template, figures) or stopping.message
+
+
+def _describe_finding(item: Mapping[str, Any], lang: str) -> str:
+    template = TEXTS[lang].get(f"finding_{item['code']}", "")
+    return fill(template, item.get("values") or {}) or f"{item['message']} {item['cure']}"
+
+
 def _render_findings(values: Mapping[str, Any], stopping: RunEvent | None, lang: str) -> str:
     """Warnings of the pre-flight, and why the watch ends it early."""
-    notes = [
-        TEXTS[lang].get(f"finding_{item['code']}") or f"{item['message']} {item['cure']}"
-        for item in values.get("findings", ())
-    ]
+    notes = [_describe_finding(item, lang) for item in values.get("findings", ())]
     if stopping:
-        code = stopping.values.get("reason")
-        sentence = TEXTS[lang].get(f"stop_{code}")
-        notes.append(sentence or translate_error(lang, str(code), stopping.message))
+        notes.append(_describe_stop(stopping, lang))
     return "".join(
         f'<p class="eco-notice" role="status">{icon("warn")}<span>{escape(note)}</span></p>'
         for note in notes

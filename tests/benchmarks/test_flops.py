@@ -14,6 +14,7 @@ TINY = ModelShape(
     key_size=4,
     vocab_size=10,
     linears=(("q_proj", 8, 4), ("down_proj", 4, 16)),
+    normed=8,
 )
 
 

@@ -81,7 +81,7 @@ def test_where_plain_text_is_answered_json_among_it_is_refused_and_text_is_not()
     assert check_answers(plain, "text") == []
     assert check_answers([ANSWER, ANSWER], "text") == []
     [finding] = check_answers([*plain, ANSWER, f"```json\n{ANSWER}\n```"], "text")
-    assert (finding.code, finding.severity) == ("mixed_formats", "refuse")
+    assert (finding.code, finding.severity) == ("json_in_text", "refuse")
     assert finding.message.startswith("2 of 5 answers are JSON among plain text (rows 4, 5)")
 
 
@@ -163,6 +163,7 @@ def test_a_refusal_is_one_sentence_with_its_cure_and_keeps_the_figures() -> None
         check_all(check_answers(["no"]), figures={"rows": 1})
     assert caught.value.code == "mixed_formats"
     assert caught.value.report.figures == {"rows": 1}
+    assert caught.value.values == {"count": "1", "of": "1", "rows": "1"}
     assert str(caught.value).endswith("freeze the dataset again.")
 
 

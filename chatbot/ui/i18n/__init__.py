@@ -40,8 +40,17 @@ def wording(key: str, *, is_text: bool) -> str:
 
 def translate_error(lang: str, code: str, message: str, values: Mapping[str, str] = {}) -> str:
     """The sentence for an error code with its figures, or the English sentence it came with."""
-    text = TEXTS[lang].get(f"error_{code}", message)
-    return text.format(**values) if values else text
+    return fill(TEXTS[lang].get(f"error_{code}", ""), values) or message
+
+
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """The sentence with its figures; "" where one is missing, as in what was written down before
+    the sentence had figures.
+    """
+    try:
+        return template.format(**values)
+    except (KeyError, IndexError, ValueError):
+        return ""
 
 
 def describe_error(lang: str, code: str) -> str:

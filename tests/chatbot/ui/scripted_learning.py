@@ -45,7 +45,10 @@ EVENTS = (
                 "eos_token": "<|end|>", "pad_token": "<|pad|>", "parameters": 6_600_000,
                 "trainable_parameters": 208_896,
             },
-            "findings": [{"code": "few_steps", "message": "Few.", "cure": "More."}],
+            "findings": [
+                {"code": "few_steps", "message": "Few.", "cure": "More.",
+                 "values": {"steps": "27", "least": "60"}},
+            ],
         },
     ),
 )  # fmt: skip

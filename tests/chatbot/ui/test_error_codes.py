@@ -105,7 +105,7 @@ def first_texts(path: Path, name: str) -> set[str]:
         ("applied.py", "Reason", "reason_gate_"),
         ("recipe.py", "Reason", "reason_knob_"),
         ("preflight.py", "_refuse", "error_"),
-        ("preflight.py", "Finding", "finding_"),
+        ("preflight.py", "_warn", "finding_"),
         ("watch.py", "_fail", "error_"),
         ("watch.py", "StopReason", "stop_"),
     ],
