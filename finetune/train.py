@@ -117,7 +117,7 @@ def _run_stages(setup: Any, report: RunReport) -> dict[str, Any]:
     """Imitation first; then, where the recipe says so, preferences on top of it."""
     from finetune.adapter_writing import write_adapter
     from finetune.stages import plan_preferences, plan_sft
-    from finetune.training_stage import run_stage
+    from finetune.training_stage import free_memory, run_stage
 
     run_dir, recipe = setup.run_dir, setup.recipe
     earlier = Path(setup.job.start_adapter) if setup.job.start_adapter else None
@@ -133,6 +133,8 @@ def _run_stages(setup: Any, report: RunReport) -> dict[str, Any]:
         if preferences is not None:
             write_adapter(stage.trainer, setup, run_dir / SFT_DIR)
             stage.trainer.accelerator.wait_for_everyone()
+            stage = None  # the next stage loads the base again: there is room for one
+            free_memory()
     if preferences is not None:
         stage = run_stage(setup, preferences, report)
         result = {"sft": result, **_describe(setup, stage)}

@@ -73,7 +73,7 @@ def run_stage(setup: Setup, plan: StagePlan, report: RunReport) -> StageResult:
             return replace(result, memory=memory)
         shortages += 1
         plan = _shrink(setup, plan, memory)
-        _free_memory()
+        free_memory()
         count = plan.schedule.per_device_train_batch_size
         report.event(
             "out_of_memory",
@@ -210,7 +210,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def _free_memory() -> None:
+def free_memory() -> None:
+    """Give back what nothing refers to any more; trainers refer to themselves."""
     import torch
 
     gc.collect()

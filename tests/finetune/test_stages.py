@@ -3,8 +3,10 @@
 import json
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,11 +30,15 @@ pytestmark = [
 ]
 
 
-def test_pairs_are_learnt_on_top_of_imitation(llama: Path, tmp_path: Path) -> None:
+def test_pairs_are_learnt_on_top_of_imitation(
+    llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recipe = replace(SHORT, kind="dpo", preference_learning_rate=5e-3)
     run_dir = make_job(tmp_path, llama, recipe)
     write_pairs(run_dir)
+    beside = count_bases_beside(monkeypatch)
     result = run(run_dir)
+    assert beside == [0, 0]  # the memory plan has room for one
     assert result["sft"]["steps"] == 6
     margins = [line for line in read_lines(run_dir / METRICS_FILE) if "reward_margin" in line]
     assert margins[-1]["reward_margin"] > 0
@@ -44,6 +50,24 @@ def test_pairs_are_learnt_on_top_of_imitation(llama: Path, tmp_path: Path) -> No
     ]
     first, last = (run_dir / name / "adapter_model.safetensors" for name in (SFT_DIR, ADAPTER_DIR))
     assert first.read_bytes() != last.read_bytes()
+
+
+def count_bases_beside(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """At each load of a base, how many loaded before are still there."""
+    from finetune import training_stage
+
+    loaded: list[weakref.ref[Any]] = []
+    counts: list[int] = []
+    load_model = training_stage.load_model
+
+    def load(*args: Any) -> Any:
+        counts.append(sum(item() is not None for item in loaded))
+        model = load_model(*args)
+        loaded.append(weakref.ref(model))
+        return model
+
+    monkeypatch.setattr(training_stage, "load_model", load)
+    return counts
 
 
 def test_thumbs_are_learnt_on_top_of_imitation(llama: Path, tmp_path: Path) -> None:
