@@ -161,18 +161,21 @@ def estimate_memory(shape: ModelShape, recipe: Recipe, load: Load) -> MemoryEsti
     is_cpu = load.device == "cpu"
     tokens = load.rows_at_once * load.row_length
     per_layer = _stored_per_token(shape, recipe, load) * tokens
-    activations = per_layer * shape.num_layers
+    kept, passing = per_layer * shape.num_layers, 0.0
     if load.gradient_checkpointing:
-        activations = per_layer + _BYTES[load.precision] * tokens * _inputs_of_layers(shape)
+        kept, passing = _BYTES[load.precision] * tokens * _inputs_of_layers(shape), per_layer
     if not is_cpu:
-        activations += _passing_bytes(shape, load)
+        passing += _passing_bytes(shape, load)
     held = _CPU_HEAP if is_cpu else 1.0
+    logits = _logit_bytes(shape, load)
+    if not is_cpu:  # the loss has gone back before the layers do
+        logits = max(0.0, logits - passing)
     return MemoryEstimate(
         process=_CPU_PROCESS if is_cpu else CUDA_CONTEXT + _CUDA_WORKSPACE,
         weights=round(_weight_bytes(shape, load)),
         adapter=count_trainable(shape, recipe) * _bytes_per_trained(recipe, load),
-        activations=round(activations * held),
-        logits=round(_logit_bytes(shape, load) * held),
+        activations=round((kept + passing) * held),
+        logits=round(logits * held),
     )
 
 
