@@ -73,10 +73,10 @@ def render_prompt(
 def _generate(
     trainer: Any, tokenizer: Any, prompts: Sequence[list[int]], limits: tuple[int, list[int]]
 ) -> list[str]:
-    """Greedy answers, as many at once as the evaluation takes rows: where the memory plan allows
-    few, the cache of all prompts together would need more than a training step.
+    """Greedy answers, as many at once as a step takes rows: where the memory plan allows few, the
+    cache of all prompts together would need more than training does.
     """
-    at_once = max(1, trainer.args.per_device_eval_batch_size)
+    at_once = max(1, trainer.args.per_device_train_batch_size)
     return [
         text
         for begin in range(0, len(prompts), at_once)

@@ -229,8 +229,8 @@ def _step(case: Case, trainer: Any, meter: Meter, weights: int) -> Simulated:
 
 
 def _sample(case: Case, trainer: Any, meter: Meter) -> int:
-    """Read the longest prompts, as many at once as the evaluation takes, and keep their cache."""
-    shape = (trainer.args.per_device_eval_batch_size, case.load.row_length)
+    """Read the longest prompts, as many at once as a step takes, and keep their cache."""
+    shape = (trainer.args.per_device_train_batch_size, case.load.row_length)
     inputs = {
         "input_ids": torch.empty(shape, dtype=torch.int64, device=DEVICE),
         "attention_mask": torch.empty(shape, dtype=torch.int64, device=DEVICE),
