@@ -36,7 +36,9 @@ def test_attention_grows_with_the_length_of_the_row_not_of_the_batch() -> None:
 
 def test_a_step_of_mistral_7b_is_what_is_known_of_it() -> None:
     """4 × 6.98 billion operations a token, a few percent of attention and adapters on top."""
-    mistral = ModelShape(7_250_000_000, 6_979_321_856, 4096, 14_336, 32, 4096, 1024, 32_768, (), 8192)
+    mistral = ModelShape(
+        7_250_000_000, 6_979_321_856, 4096, 14_336, 32, 4096, 1024, 32_768, (), 8192
+    )
     per_token = step_flops(mistral, 42_000_000, Work(16_384, 4096, 1024)) / 16_384
     assert per_token == pytest.approx(4 * 6.98e9, rel=0.06)
 
