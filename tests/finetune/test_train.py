@@ -6,7 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -50,6 +50,33 @@ def test_each_architecture_trains_and_leaves_an_adapter_that_serves(
         "adapter_config.json",
         "adapter_model.safetensors",
     }
+
+
+@pytest.mark.parametrize("quantization", ["none", "nf4"])
+def test_a_whole_training_in_half_numbers_as_a_card_does_it(
+    quantization: Literal["none", "nf4"],
+    llama: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On the CPU the product trains in fp32; here it is told that it has the numbers of a card:
+    autocast, shared adapter inputs, rows without padding, and the proof at the end.
+    """
+    from finetune import training_setup, training_stage
+    from finetune.acceleration import Acceleration
+    from finetune.base_loading import Hardware
+
+    hardware = Hardware("cpu", "bf16", quantization)
+    monkeypatch.setattr(training_setup, "choose_hardware", lambda *_: hardware)
+    flat = Acceleration(varlen=True)
+    monkeypatch.setattr(training_stage, "choose_acceleration", lambda *_, **__: flat)
+    run_dir = make_job(tmp_path, llama, replace(SHORT, quantization=quantization))
+    result = run(run_dir)
+    assert result["eval_loss"] < result["base_eval_loss"]
+    assert result["probe_logprob_diff"] > 0
+    assert check_adapter(run_dir / ADAPTER_DIR, llama, 64).r == 4
+    kinds = [line.get("code") for line in read_lines(run_dir / EVENTS_FILE)]
+    assert "padded" not in kinds  # the kernel without padding gave the same loss
 
 
 def test_what_is_shown_while_it_trains_is_all_there(llama: Path, tmp_path: Path) -> None:
