@@ -38,6 +38,7 @@ _INPUTS: Final[Mapping[str, str]] = {
     "up_proj": "mlp",
     "down_proj": "gated",
 }
+_WIDE_TYPES: Final = ("gemma2", "gemma3", "gemma3_text")
 # TRL's loss on a card works on pieces of this many tokens and columns.
 _TILE: Final = (4096, 32_768)
 # Resident after the imports of torch, transformers, peft and trl, measured with 2.13 and 1.16.
@@ -66,6 +67,7 @@ class ModelShape:
     vocab_size: int
     linears: tuple[tuple[str, int, int], ...]  # name, out, in of one layer's projections
     normed: int  # numbers that the norms of one layer work on, of each token
+    is_wide: bool = False  # whether its activations pass what fp16 can hold
 
 
 def read_shape(base_dir: Path) -> ModelShape:
@@ -95,6 +97,7 @@ def describe_shape(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ..
             for name, shape in shapes.items()
             if ".layers.0." in name and name.endswith("norm.weight")
         ),
+        is_wide=config.get("model_type") in _WIDE_TYPES,
     )
 
 
@@ -310,7 +313,7 @@ def plan_memory(
     """
     plans = [
         _judge(choice, shape, recipe, load, machine, correction)
-        for choice, load in _candidates(recipe, rows, machine)
+        for choice, load in _candidates(shape, recipe, rows, machine)
     ]
     for plan in plans:
         if plan.needed <= machine.free:
@@ -325,12 +328,14 @@ def plan_memory(
     return replace(least, choice="refused", message=_explain_refusal(least, machine))
 
 
-def _candidates(recipe: Recipe, rows: Rows, machine: Machine) -> Iterator[tuple[Choice, Load]]:
+def _candidates(
+    shape: ModelShape, recipe: Recipe, rows: Rows, machine: Machine
+) -> Iterator[tuple[Choice, Load]]:
     most = _CPU_ROWS if machine.device == "cpu" else _GPU_ROWS
     wanted = recipe.per_device_train_batch_size or min(most, recipe.effective_batch_size or most)
     least = rows.least_at_once
     first = Load(
-        precision=_precision(recipe, machine),
+        precision=_precision(shape, recipe, machine),
         quantization="nf4" if recipe.quantization == "nf4" else "none",
         rows_at_once=max(wanted, least),
         row_length=rows.longest,
@@ -365,12 +370,14 @@ def _smaller(load: Load, *, may_recompute: bool) -> Iterator[Load]:
         yield from (item for item in loads[1:] if item not in busy)
 
 
-def _precision(recipe: Recipe, machine: Machine) -> str:
+def _precision(shape: ModelShape, recipe: Recipe, machine: Machine) -> str:
     if machine.device == "cpu":
         return "fp32"
     if recipe.precision != "auto":
         return recipe.precision
-    return "bf16" if machine.has_bf16 else "fp16"
+    if machine.has_bf16:
+        return "bf16"
+    return "fp32" if shape.is_wide else "fp16"
 
 
 def _judge(

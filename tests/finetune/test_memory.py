@@ -15,6 +15,7 @@ from finetune.memory import (
     ModelShape,
     Rows,
     count_trainable,
+    describe_shape,
     estimate_memory,
     plan_memory,
     read_shape,
@@ -182,3 +183,27 @@ def test_pairs_are_planned_for_two_texts_at_once_or_refused(gib: int) -> None:
     assert plan.choice == "refused" or plan.needed <= plan.available
     one = plan_memory(MISTRAL, replace(RECIPE, per_device_train_batch_size=1), ROWS, card(gib))
     assert one.load.rows_at_once == 1
+
+
+@pytest.mark.parametrize(
+    ("shape", "has_bf16", "precision"),
+    [
+        (KANANA, True, "bf16"),
+        (KANANA, False, "fp16"),
+        (replace(GEMMA, is_wide=True), True, "bf16"),
+        (replace(GEMMA, is_wide=True), False, "fp32"),
+    ],
+)
+def test_a_gemma_is_never_trained_in_fp16(
+    shape: ModelShape, has_bf16: bool, precision: str
+) -> None:
+    """Its activations pass what fp16 can hold: the loss would be no number."""
+    machine = replace(card(80), has_bf16=has_bf16)
+    assert plan_memory(shape, RECIPE, Rows(512, 256), machine).load.precision == precision
+
+
+def test_a_gemma_is_known_by_its_config() -> None:
+    sizes = {"model_type": "gemma3_text", "num_attention_heads": 4, "hidden_size": 8,
+             "intermediate_size": 16, "num_hidden_layers": 1, "vocab_size": 10}  # fmt: skip
+    assert describe_shape(sizes, {}).is_wide
+    assert not describe_shape({**sizes, "model_type": "llama"}, {}).is_wide
