@@ -20,7 +20,7 @@ from finetune.base_loading import (
 )
 from finetune.card_lending import NEEDS_CARD, wait_for_card
 from finetune.job import TrainingJob
-from finetune.memory import Machine, MemoryPlan, ModelShape, Rows, plan_memory, read_shape
+from finetune.memory import GIB, Machine, MemoryPlan, ModelShape, Rows, plan_memory, read_shape
 from finetune.preference_rows import (
     LEAST_AT_ONCE,
     SEQUENCES,
@@ -36,14 +36,20 @@ from finetune.training_rows import FittingRows, TrainingRow, keep_fitting
 
 class NotEnoughMemory(RuntimeError):
     """Nothing that could be changed makes the training fit; the message has the numbers. memory:
-    what was planned and used, where it was tried.
+    what was planned and used, where it was tried. `code` is stable: not_enough_memory where it ran
+    out, no_fit where the plan says so before (`values` are its figures), server_awake.
     """
 
-    code = "not_enough_memory"
-
-    def __init__(self, message: str, memory: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        memory: Mapping[str, Any] | None = None,
+        *,
+        code: str = "not_enough_memory",
+        values: Mapping[str, str] = {},
+    ) -> None:
         super().__init__(message)
-        self.memory = memory
+        self.memory, self.code, self.values = memory, code, values
 
 
 @dataclass(frozen=True)
@@ -139,7 +145,9 @@ class Demand:
         correction = correction_for(self.job, machine.device)
         plan = plan_memory(self.shape, self.recipe, self.find_rows(), machine, correction)
         if plan.choice == "refused":
-            raise NotEnoughMemory(plan.message)
+            figures = {"needed": plan.needed, "free": machine.free, "total": machine.total}
+            values = {name: f"{value / GIB:.1f}" for name, value in figures.items()}
+            raise NotEnoughMemory(plan.message, code="no_fit", values=values)
         return plan
 
     def find_rows(self) -> Rows:
@@ -167,7 +175,8 @@ def _plan_memory(demand: Demand, run_dir: Path, report: RunReport) -> MemoryPlan
     if not wait_for_card(run_dir):
         raise NotEnoughMemory(
             "The training needs all of the card, but the model server did not go to sleep. "
-            "Start the retrain again, or stop the server meanwhile."
+            "Start the retrain again, or stop the server meanwhile.",
+            code="server_awake",
         )
     asleep = demand.plan(replace(find_training_machine(device), server=0))
     return replace(asleep, choice="server_asleep", message=plan.message)

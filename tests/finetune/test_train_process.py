@@ -5,13 +5,17 @@ from pathlib import Path
 
 import pytest
 
+from chatbot.ui.i18n import translate_error
 from finetune.job import CHECKPOINTS_DIR, RESULT_FILE, Base, TrainingJob
+from finetune.memory import GIB, Machine, read_shape
 from finetune.recipe import Recipe
 from finetune.run_files import read_json
 from finetune.run_report import RunReport
 from finetune.train import _choose_libraries, _fail
-from finetune.training_setup import NotEnoughMemory
+from finetune.training_rows import FittingRows
+from finetune.training_setup import Demand, NotEnoughMemory
 from tests.finetune.training_jobs import cut, write_checkpoint
+from tests.tiny_models import build_model
 
 
 def test_without_tracking_what_a_shell_says_of_wandb_does_not_count(
@@ -54,3 +58,19 @@ def test_a_run_that_memory_did_not_suffice_for_tells_what_it_took(tmp_path: Path
     assert result is not None
     assert result["error"]["code"] == "not_enough_memory"
     assert result["memory"] == memory
+
+
+def test_a_plan_that_fits_nowhere_is_told_in_figures(tmp_path: Path) -> None:
+    shape = read_shape(build_model(tmp_path / "base"))
+    rows = FittingRows((), (700,), (300,), 0, 700)
+    job = TrainingJob("r1", Recipe(), Base("tiny", "/tiny"), "/data")
+    machine = Machine("cuda", total=GIB, free=GIB // 2, server=0)
+    with pytest.raises(NotEnoughMemory, match="At the least") as caught:
+        Demand(job, shape, Recipe(effective_batch_size=8), rows).plan(machine)
+    assert _fail(RunReport(tmp_path), caught.value) == 1
+    result = read_json(tmp_path / RESULT_FILE)
+    assert result is not None
+    error = result["error"]
+    assert (error["code"], error["values"]["free"]) == ("no_fit", "0.5")
+    told = translate_error("ko", error["code"], error["message"], error["values"])
+    assert f"{error['values']['needed']} GiB 필요한데 1.0 GiB 중 0.5 GiB만" in told
