@@ -208,14 +208,19 @@ def drop_broken_companions() -> None:
 
 def check_compiler() -> None:
     """Triton builds its way to the driver in C at vLLM's first start; without, the engine dies."""
-    headers = Path(sysconfig.get_paths()["include"]) / "Python.h"
+    # Pythons beside Ubuntu's own tell get_paths() a folder below /usr/local, where no package puts
+    # them; of those that are built to be moved, INCLUDEPY is where they were built.
+    folders = [sysconfig.get_config_var("INCLUDEPY"), sysconfig.get_paths()["include"]]
+    headers = [Path(str(folder)) / "Python.h" for folder in folders]
     compilers = (os.environ.get("CC"), *map(shutil.which, ("gcc", "clang")))
     missing = [] if any(compilers) else ["a C compiler"]
-    missing += [] if headers.exists() else [f"Python's headers ({headers})"]
+    if not any(path.exists() for path in headers):
+        missing.append(f"Python's headers ({headers[0]})")
     if missing:
         raise SetupError(
             f"vLLM on a GPU needs {' and '.join(missing)}: install them (on Debian or Ubuntu the "
-            "packages g++ and python3-dev) and try again, or set ECOLOOP_DEVICE=cpu."
+            f"packages g++ and python{sysconfig.get_python_version()}-dev) and try again, or set "
+            "ECOLOOP_DEVICE=cpu."
         )
 
 

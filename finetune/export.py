@@ -25,6 +25,8 @@ CARD: Final = "README.md"
 _DATA: Final = "data"
 _TITLE: Final = re.compile(r"^# Dataset [0-9a-f]{16}$", re.MULTILINE)
 _BUILDING: Final = re.compile(r"\.export-(\d+)-\w{8}")  # with the number of the process
+_CLOCK_S: Final = 2  # by so much the start of a process may be told wrongly
+_FILES: Final = frozenset(f"{split}.{kind}" for split in SPLITS for kind in get_args(ExportKind))
 _BATCH: Final = 1_000
 
 
@@ -145,18 +147,44 @@ def _move_in(new: Path, target: Path, aside: Path) -> None:
 
 
 def _undo_killed(out_dir: Path) -> None:
-    """Put back what exports set aside in a folder that were killed while they filled it."""
+    """Put back what exports set aside in a folder that were killed while they filled it. Where
+    somebody has put something of their own there since, all stays as it is.
+    """
     for building in out_dir.glob(".export-*"):
         name = _BUILDING.fullmatch(building.name)
-        if not name or psutil.pid_exists(int(name[1])):
+        if not name or not building.is_dir() or _is_at_work(int(name[1]), building):
             continue
-        new, old = building / "new", building / "old"
-        if (new / CARD).exists():  # it was not moved in, so the export is not whole
-            if not (new / _DATA).exists():
-                shutil.rmtree(out_dir / _DATA)
-            for path in list(old.iterdir()) if old.exists() else []:
-                path.rename(out_dir / path.name)
-        shutil.rmtree(building)
+        is_whole = not (building / "new" / CARD).exists()  # or nothing was moved in yet
+        if is_whole or _move_back(building / "new", building / "old", out_dir):
+            shutil.rmtree(building)
+
+
+def _is_at_work(pid: int, building: Path) -> bool:
+    """Whether the process that made the folder still runs. One that began later only has its
+    number, as the next one in a container has.
+    """
+    try:
+        return psutil.Process(pid).create_time() <= building.stat().st_mtime + _CLOCK_S
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.Error:
+        return True
+
+
+def _move_back(new: Path, aside: Path, target: Path) -> bool:
+    """Whether it could be done. Only moves, so that it can be killed as well and begun again."""
+    there = [path for name in (_DATA, CARD) if (path := aside / name).exists()]
+    if (target / CARD).exists():  # it went first: all is in its place, or this one is not ours
+        return not there
+    if not (new / _DATA).exists() and (target / _DATA).exists():
+        if not {path.name for path in (target / _DATA).iterdir()} <= _FILES:
+            return False
+        (target / _DATA).rename(new / _DATA)
+    if (aside / _DATA).exists() and (target / _DATA).exists():
+        return False
+    for path in there:
+        path.rename(target / path.name)
+    return True
 
 
 def _check_free(out_dir: Path, *, replaces: bool) -> None:
@@ -180,7 +208,7 @@ def _is_export(folder: Path) -> bool:
     if not (folder / CARD).is_file() or not (folder / _DATA).is_dir():
         return False
     card = (folder / CARD).read_text(encoding="utf-8", errors="replace")
-    data = {f"{_DATA}/{split}.{kind}" for split in SPLITS for kind in get_args(ExportKind)}
+    data = {f"{_DATA}/{name}" for name in _FILES}
     inside = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
     return bool(_TITLE.search(card) and inside & data and inside <= {CARD, _DATA, *data})
 

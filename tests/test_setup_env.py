@@ -64,11 +64,18 @@ def test_only_cards_that_need_ready_kernels_fetch_them(tmp_path, monkeypatch, ca
     assert (tmp_path / "called").exists() == fetched
 
 
-def test_a_card_without_a_compiler_is_refused_before_anything_is_fetched(tmp_path, monkeypatch):
+@pytest.mark.parametrize("teller", ["get_paths", "get_config_var"])
+def test_a_card_without_a_compiler_is_refused_before_anything_is_fetched(
+    tmp_path, monkeypatch, teller
+):
+    """Where the headers are, one of two knows: which one depends on who built this Python."""
     put_tool(tmp_path, "gcc", "true")
     (tmp_path / "Python.h").touch()
+    told = dict.fromkeys(["get_paths", "get_config_var"], "/usr/local/nowhere")
+    told[teller] = str(tmp_path)
     monkeypatch.delenv("CC", raising=False)
-    monkeypatch.setattr(setup_env.sysconfig, "get_paths", lambda: {"include": str(tmp_path)})
+    monkeypatch.setattr(setup_env.sysconfig, "get_paths", lambda: {"include": told["get_paths"]})
+    monkeypatch.setattr(setup_env.sysconfig, "get_config_var", lambda _: told["get_config_var"])
     monkeypatch.setenv("PATH", str(tmp_path))
     setup_env.check_compiler()
     (tmp_path / "gcc").unlink()

@@ -1,4 +1,6 @@
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -196,6 +198,64 @@ def test_a_killed_export_into_an_empty_folder_leaves_it_empty(
     with pytest.raises(DatasetError, match="something else"):
         export_dataset(Path(dataset.path), tmp_path / "a")
     assert [path.name for path in (tmp_path / "a").iterdir()] == [".export-notes"]
+
+
+def test_what_somebody_put_where_an_export_was_killed_is_left(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    target = tmp_path / "a"
+    export_dataset(Path(dataset.path), target)
+    _export_until(4, Path(dataset.path), target)
+    (target / "data" / "mine.txt").write_text("mine")
+    with pytest.raises(DatasetError, match="something else"):
+        export_dataset(Path(dataset.path), target, replaces=True)
+    assert (target / "data" / "mine.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("num_moves", [1, 2, 3])
+def test_an_undoing_that_was_killed_goes_on(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_moves: int
+) -> None:
+    source, target = Path(dataset.path), tmp_path / "a"
+    export_dataset(source, target)
+    before = {path: path.read_bytes() for path in target.rglob("*") if path.is_file()}
+    _export_until(4, source, target)
+    move, remove, steps = Path.rename, shutil.rmtree, list(range(num_moves))
+
+    def move_some(path: Path, place: Path) -> Path:
+        steps.pop()  # raises where the process is killed
+        return move(path, place)
+
+    def remove_some(folder: Path) -> None:
+        steps.pop()
+        remove(folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", move_some)
+        patch.setattr("shutil.rmtree", remove_some)
+        with pytest.raises(IndexError):
+            export_dataset(source, target)
+    if num_moves == 3:  # all is in its place, and what is left is deleted by halves
+        remove(*target.glob(".export-*/new/data"))
+    with pytest.raises(DatasetError, match="holds an export already"):
+        export_dataset(source, target)
+    assert {path: path.read_bytes() for path in target.rglob("*") if path.is_file()} == before
+
+
+def test_a_killed_export_is_undone_although_its_number_is_in_use_again(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    """In a container each process has the same one; one that is at work is not disturbed."""
+    killed, at_work = (
+        tmp_path / "a" / f".export-{os.getpid()}-{name * 4}" for name in ("ab", "cd")
+    )
+    for folder in (killed, at_work):
+        (folder / "new").mkdir(parents=True)
+    os.utime(killed, (0, 0))
+    with pytest.raises(DatasetError, match="something else"):
+        export_dataset(Path(dataset.path), tmp_path / "a")
+    assert not killed.exists()
+    assert at_work.exists()
 
 
 def test_a_killed_export_of_a_new_folder_is_cleared_away(dataset: Dataset, tmp_path: Path) -> None:
