@@ -14,6 +14,9 @@ DEVICES: Final = ("cpu", "cuda")
 _FILE: Final = "memory.json"
 _LOWEST, _HIGHEST = 0.5, 4.0  # of what is predicted for activations and logits
 _AFTER_SHORTAGE: Final = 1.25  # the plan was too low, whatever the peak was
+# A correction belongs to the formula that it corrects: raise this with what memory.py computes for
+# the device, or what trainer.py keeps there, and earlier ones are forgotten.
+_FORMULAS: Final[Mapping[str, int]] = {"cuda": 2}
 
 
 def correction_of(memory: Mapping[str, Any]) -> float | None:
@@ -35,7 +38,12 @@ def correction_of(memory: Mapping[str, Any]) -> float | None:
 def read_corrections(data_dir: Path, base_model: str) -> dict[str, float]:
     """The last correction for this base on each device; 1 where none is known."""
     known = read_json(data_dir / "runs" / _FILE) or {}
-    return {device: _read_one(known, f"{base_model}|{device}") for device in DEVICES}
+    return {device: _read_one(known, _key(base_model, device)) for device in DEVICES}
+
+
+def _key(base_model: str, device: str) -> str:
+    formula = _FORMULAS.get(device)
+    return f"{base_model}|{device}" + (f"|{formula}" if formula else "")
 
 
 def _read_one(known: Mapping[str, Any], key: str) -> float:
@@ -70,5 +78,5 @@ def remember_shortage(data_dir: Path, base_model: str) -> None:
 
 def _keep(data_dir: Path, base_model: str, factors: Mapping[str, float]) -> None:
     path = data_dir / "runs" / _FILE
-    named = {f"{base_model}|{device}": round(factor, 3) for device, factor in factors.items()}
+    named = {_key(base_model, device): round(factor, 3) for device, factor in factors.items()}
     write_json(path, {**(read_json(path) or {}), **named})

@@ -88,3 +88,12 @@ def test_an_end_by_force_teaches_the_next_plan_of_that_base(tmp_path: Path) -> N
 
 def test_after_a_shortage_more_is_expected_up_to_a_limit() -> None:
     assert raise_corrections({"cpu": 0.8, "cuda": 3.9}) == {"cpu": 1.25, "cuda": 4.0}
+
+
+def test_what_was_learnt_for_another_formula_is_forgotten(tmp_path: Path) -> None:
+    """It would make each run smaller and slower than need be, or let the first one run short."""
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "memory.json").write_text('{"kanana|cuda": 4.0, "kanana|cpu": 1.5}')
+    assert read_corrections(tmp_path, "kanana") == {"cpu": 1.5, "cuda": 1.0}
+    remember_shortage(tmp_path, "kanana")
+    assert read_corrections(tmp_path, "kanana") == {"cpu": 1.875, "cuda": 1.25}
