@@ -301,7 +301,7 @@ def build_trainer(
         callbacks=[callback],
         **options,
     )
-    if course.hardware.precision == "fp16":
+    if course.hardware.precision != "bf16":
         keep_full_numbers(trainer.model)
     if course.hardware.precision != "fp32":
         share_inputs(trainer.model)
@@ -311,7 +311,7 @@ def build_trainer(
 
 def keep_full_numbers(model: Any) -> None:
     """What is trained, in fp32: the loss scale of fp16 cannot be taken off other gradients, and TRL
-    turns the adapter of a 4-bit base to bf16.
+    turns the adapter of a 4-bit base to bf16, which a card that needs fp32 only emulates.
     """
     for parameter in model.parameters():
         if parameter.requires_grad:

@@ -66,6 +66,15 @@ def test_what_fp16_trains_is_kept_in_full_numbers(tmp_path: Path) -> None:
     assert {parameter.dtype for parameter in trained} == {torch.float32}
 
 
+def test_a_base_in_four_bits_whose_numbers_are_full_trains_full_ones(tmp_path: Path) -> None:
+    """A Gemma on a card without bf16, which would only be emulated there."""
+    import torch
+
+    trainer = build(tmp_path, quantization="nf4")
+    trained = [item for item in trainer.model.parameters() if item.requires_grad]
+    assert {parameter.dtype for parameter in trained} == {torch.float32}
+
+
 @pytest.mark.parametrize("kind", ["llama", "gemma3"])
 def test_keys_of_their_own_for_each_head_change_nothing(kind: Kind, tmp_path: Path) -> None:
     """What older cards need; for padded rows, and for a batch that needs no mask."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from finetune.acceleration import Acceleration
 from finetune.base_loading import Hardware
@@ -35,6 +35,7 @@ def build(
     *,
     packing: bool = False,
     gradient_checkpointing: bool = False,
+    quantization: Literal["none", "nf4"] = "none",
 ) -> Any:
     """Without padding between the rows; it evaluates the same four."""
     from datasets import Dataset
@@ -44,7 +45,7 @@ def build(
     from finetune.training_callback import RunCallback, Span
 
     base = Base("tiny", str(build_model(folder / "base", kind)))
-    hardware = Hardware("cpu", "fp32")
+    hardware = Hardware("cpu", "fp32", quantization)
     recipe = replace(RECIPE, packing="on", max_length=128) if packing else RECIPE
     course = trainers.Course(
         recipe=recipe,
