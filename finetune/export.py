@@ -164,7 +164,8 @@ def _is_at_work(pid: int, building: Path) -> bool:
     number, as the next one in a container has.
     """
     try:
-        return psutil.Process(pid).create_time() <= building.stat().st_mtime + _CLOCK_S
+        began_at = float(psutil.Process(pid).create_time())
+        return began_at <= building.stat().st_mtime + _CLOCK_S
     except psutil.NoSuchProcess:
         return False
     except psutil.Error:
