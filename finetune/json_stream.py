@@ -16,6 +16,7 @@ from finetune.source_row import DECODER, MAX_ROW_CHARS, RepeatedKey, SourceRow, 
 _CHUNK: Final = 1 << 16
 ARRAY_START: Final = re.compile(r'\s*(?:(\{)\s*"(?:data|rows|examples|train|items)"\s*:\s*)?\[')
 UNREAD_REST: Final = "unread_rest"
+UNREAD_LINE: Final = "unread_line"  # what stands between a broken element and the next line
 _BETWEEN: Final = re.compile(r"[\s,]*+")
 # Texts, brackets, and what has no place outside texts (as a quote that opens a text without end).
 _STRUCTURE: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"|[^\w\s.,:+-]', re.S)
@@ -23,6 +24,7 @@ _BARE_WORD: Final = re.compile(r"\w{1,40}\s*+(?=[,\]])")
 _SCAN: Final = 1 << 16  # a broken element is looked through so far
 _OVERLAP: Final = 1_000  # a border between two elements may lie across two chunks
 _CLOSING: Final = {"{": "}", "[": "]"}
+_OPENS_LINES: Final = re.compile(r"\{[ \t]*+\r?\n")
 _BLANKS: Final = re.compile(r"\s*+")
 _BORDER: Final = re.compile(r"\s*+(?:,\s*+[{\[]|,?\s*+(?:\]|$))")
 
@@ -38,6 +40,7 @@ class ValueStream:
         self._number = 0
         self._indent: str | None = None  # before the value, where it begins its line
         self._last_indent: str | None = None  # of the last value that began its line
+        self._shares_lines = False  # whether another has begun behind one on its line
         start = ARRAY_START.match(self._buffer)
         self._is_array, self._is_wrapped = start is not None, bool(start and start[1])
         if start:
@@ -82,6 +85,8 @@ class ValueStream:
                 self._indent = indent.partition(",")[0] if line_end else None
                 if line_end:
                     self._last_indent = self._indent
+                elif self._last_indent is not None:
+                    self._shares_lines = True
                 return self._buffer[self._at]
             if not self._read_more():
                 return ""
@@ -131,7 +136,8 @@ class ValueStream:
             following = self._buffer[end + 1 : end + 2]
             is_in_text = bool(following) and following not in " \t\r\n[,}" and "\n" not in gap
             return self._is_array and not is_in_text
-        if self._indent is not None and f"\n{self._indent}" in gap:
+        lines = gap.replace("\r\n", "\n").split("\n")[1:]
+        if self._indent in [line.partition(",")[0] for line in lines]:
             return True
         if isinstance(value, dict):
             may_lack_comma = mark == "{" and not (self._is_array and self._indent is not None)
@@ -143,31 +149,40 @@ class ValueStream:
         reason = f"The row that starts here cannot be read: {why}."
         while len(self._buffer) - self._at < _SCAN and self._read_more():
             pass
-        if self._last_indent is not None and self._skip_lines(self._last_indent):
-            reason += f" Reading went on at line {self._line + 1:,}."
-            return SourceRow(line, reason=reason, place=place)
-        end = _find_end(self._buffer, self._at) if self._last_indent is None else None
+        end = _find_end(self._buffer, self._at) if self._indent is None else None
         if end is not None:
             self._skip_to(end)
             return SourceRow(line, reason=reason, place=place)
+        has_lines = _OPENS_LINES.match(self._buffer, self._at) is not None
+        if self._last_indent is not None and self._skip_lines(
+            self._last_indent, has_lines=has_lines
+        ):
+            reason += f" Reading went on at line {self._line + 1:,}."
+            if has_lines or not self._shares_lines:
+                return SourceRow(line, reason=reason, place=place)
+            reason += " Rows that stand between were not read."
+            return SourceRow(line, reason=reason, code=UNREAD_LINE, place=place)
         self._skip_rest()
         reason += " Where the next row starts is not certain, so the rest of the file was not read."
         return SourceRow(line, reason=reason, code=UNREAD_REST, place=place)
 
-    def _skip_lines(self, indent: str) -> bool:
+    def _skip_lines(self, indent: str, *, has_lines: bool) -> bool:
         """Go before the next line that begins with an element, or with the array's end. JSON has no
-        line ends in texts, and what is nested stands farther in, or on the lines of elements.
+        line ends in texts, and what is nested stands farther in, or on the lines of elements. One
+        that has lines of its own may also end on the line where the next begins.
         """
         comma = "," if self._is_array else ",?"
         after = r"[ \t]*+(?:[,}\r\n]|\Z)" if self._is_wrapped else r"[ \t]*+(?:[\r\n]|\Z)"
         element = rf"{comma}[ \t]*+\r?\n{re.escape(indent)}(?=\{{)"
         end = rf"\r?\n[ \t]{{0,{len(indent)}}}(?=\]{after})"
-        border = re.compile(f"{element}|{end}")
+        closing = rf"|\r?\n{re.escape(indent)}\}}(?=[ \t]*+{comma}[ \t]*+\{{)" if has_lines else ""
+        border = re.compile(f"{element}|{end}{closing}")
         while not (found := border.search(self._buffer, self._at)):
             self._skip_to(max(self._at, len(self._buffer) - _OVERLAP))
             if not self._read_more():
                 return False
-        self._skip_to(found.start())
+        is_closing = found[0].endswith("}")
+        self._skip_to(found.end() if is_closing else found.start())
         return True
 
     def _skip_rest(self) -> None:

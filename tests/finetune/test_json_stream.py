@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finetune import json_stream
-from finetune.json_stream import UNREAD_REST, ValueStream
+from finetune.json_stream import UNREAD_LINE, UNREAD_REST, ValueStream
 from finetune.source_files import iter_rows
 from finetune.source_row import SourceRow
 
@@ -104,6 +104,27 @@ def test_on_one_line_the_rest_is_read_only_where_it_is_certain(broken: str) -> N
     assert [row.value for row in rows if not row.reason] == [json.loads(GOOD)] * (len(rows) - 1)
     assert rows[1].reason
     assert len(rows) == (2 if rows[1].code == UNREAD_REST else 4)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.parametrize("wrong", ['"ask": "no end,', "'ask': 1,", '"ask": oops,', "},"])
+def test_elements_that_begin_where_the_one_before_ends_cost_only_themselves(
+    number: int, wrong: str
+) -> None:
+    elements = [
+        f'{{\n    "ask": "{name}",\n    "more": [{{"n": 1}}, {{"n": 2}}]\n  }}' for name in "abc"
+    ]
+    elements[number] = elements[number].replace(f'"ask": "{"abc"[number]}",', wrong)
+    rows = read("[\n  " + ", ".join(elements) + "\n]")
+    told = [row.value["ask"] if row.value else "" for row in rows]
+    assert told == ["" if place == number else "abc"[place] for place in range(3)]
+
+
+def test_where_elements_share_a_line_those_that_are_not_read_are_told() -> None:
+    lost = '{"a": "b, "c": 1}'
+    rows = read(f'[\n{{"a": 1}}, {{"a": 2,}}, {{"a": 3}}, {lost}, {{"a": 4}},\n{{"a": 5}}\n]')
+    assert [row.value and row.value["a"] for row in rows] == [1, None, 3, None, 5]
+    assert [row.code for row in rows if row.reason] == ["unreadable", UNREAD_LINE]
 
 
 @pytest.mark.parametrize("broken", [BROKEN[0], BROKEN[2], BROKEN[7]])
