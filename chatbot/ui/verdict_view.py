@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, Final
@@ -36,6 +37,8 @@ def _values(params: Mapping[str, Any], lang: str) -> dict[str, Any]:
     values |= params.get("shown") or {}
     if isinstance(values.get("p"), int | float):
         values["p"] = f"= {values['p']:.3f}" if values["p"] >= 0.0005 else "< 0.001"
+    if values.get("count") and "needed" in values:  # verdicts of before do not say it
+        values.setdefault("times", math.ceil(values["needed"] / values["count"]))
     if "metric" in values:
         values["metric"] = metric_label(str(values["metric"]), lang)
     if "metrics" in values:

@@ -62,6 +62,11 @@ def test_figures_that_the_gate_has_worded_are_told_so() -> None:
     assert "29개 중 10.3%예요. 10% 이하" in describe_reason(reason, "ko")
 
 
+def test_an_earlier_verdict_on_too_few_answers_is_told_in_the_readers_language() -> None:
+    reason = {"code": "too_few_scored", "message": "Few.", "params": {"count": 5, "needed": 12}}
+    assert "예시가 지금의 3배쯤 되면" in describe_reason(reason, "ko")
+
+
 def test_a_reason_whose_figures_are_missing_keeps_its_english_sentence() -> None:
     assert describe_reason({"code": "gain", "message": "Better.", "params": {}}, "ko") == "Better."
     assert describe_reason({"code": "new", "message": "Something."}, "ko") == "Something."
