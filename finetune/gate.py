@@ -102,8 +102,9 @@ class Verdict:
 
 def _describe_shares(value: float, limit: float) -> dict[str, str]:
     """Both in percent, the value with as many decimals as it takes to tell it from the limit."""
-    decimals = next((n for n in range(3) if round(value, 2 + n) != round(limit, 2 + n)), 3)
-    return {"value": f"{value:.{decimals}%}", "limit": f"{100 * limit:g}%"}
+    as_told = ((f"{value:.{n}%}", f"{limit:.{n}%}") for n in range(4))
+    told = next((ours for ours, theirs in as_told if ours != theirs), f"{value:.3%}")
+    return {"value": told, "limit": f"{100 * limit:g}%"}
 
 
 def _limits_of(report: Report, thresholds: Thresholds) -> Mapping[str, float]:

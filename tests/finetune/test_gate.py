@@ -117,15 +117,24 @@ def test_what_the_base_cannot_do_is_no_loss_against_it(
     assert lost in codes(decide(copying, trained, Thresholds()))
 
 
+@pytest.mark.parametrize(
+    ("name", "num", "count", "told"),
+    [
+        ("parroted", 3, 29, "parroted is 10.3% of 29 answers; at most 10% is accepted."),
+        ("stuffed", 17, 200, "stuffed is 8.5% of 200 answers; at most 8% is accepted."),
+        ("links", 1, 200, "links is 0.5% of 200 answers; at most 0% is accepted."),
+        ("category_fit", 119, 200, "category_fit is 59.5% of 200 answers; at least 60% is needed."),
+    ],
+)
 def test_a_figure_just_outside_its_limit_is_not_told_as_the_limit(
-    good: Report, production: Report
+    good: Report, production: Report, name: str, num: int, count: int, told: str
 ) -> None:
     metrics = tuple(
-        replace(metric, value=3 / 29, count=29) if metric.name == "parroted" else metric
+        replace(metric, value=num / count, count=count) if metric.name == name else metric
         for metric in good.metrics
     )
     verdict = decide(replace(good, metrics=metrics), production, Thresholds())
-    assert verdict.sentences[0] == "parroted is 10.3% of 29 answers; at most 10% is accepted."
+    assert verdict.sentences[0] == told
 
 
 def test_one_answer_lost_is_chance(good: Report) -> None:
