@@ -38,7 +38,7 @@ _INPUTS: Final[Mapping[str, str]] = {
     "up_proj": "mlp",
     "down_proj": "gated",
 }
-_WIDE_TYPES: Final = ("gemma2", "gemma3", "gemma3_text")
+_WIDE_TYPES: Final = ("gemma2", "gemma3", "gemma3_text", "glm4")
 # TRL's loss on a card works on pieces of this many tokens and columns.
 _TILE: Final = (4096, 32_768)
 # Resident after the imports of torch, transformers, peft and trl, measured with 2.13 and 1.16.

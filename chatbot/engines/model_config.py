@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 DEFAULT_CONTEXT: Final = 4096  # tokens; models that could take 128k would need memory for it
-_WIDE_TYPES: Final = ("gemma2", "gemma3", "gemma3_text")
+_WIDE_TYPES: Final = ("gemma2", "gemma3", "gemma3_text", "glm4")
 
 
 def find_context_window(model: str, max_model_len: int | None) -> int:
