@@ -40,9 +40,9 @@ from finetune.cases import held_out_cases
 from finetune.checks import check_example
 from finetune.copies import read_training_answers
 from finetune.job import ADAPTER_DIR, EVENTS_FILE, RESULT_FILE, Base, TrainingJob
-from finetune.memory import read_shape
 from finetune.merge import merge_in_own_process
 from finetune.metrics import measure
+from finetune.model_shape import read_shape
 from finetune.recipe import Recipe, adapt_recipe, load_recipe
 from finetune.report import Answer
 from finetune.run_files import read_json, read_lines

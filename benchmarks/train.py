@@ -154,7 +154,7 @@ def choose_recipes(bench: Bench, max_steps: int = 0) -> dict[str, Recipe]:
 
 
 def _count_parameters(base_dir: str) -> int:
-    from finetune.memory import read_shape
+    from finetune.model_shape import read_shape
 
     return read_shape(Path(base_dir)).num_parameters
 

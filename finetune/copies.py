@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from finetune.cases import asked_category
 from finetune.readable import read_fields
+from finetune.text_checks import similarity
 
 SHINGLE_CHARS = 8
 COPY_SHARE = 0.8  # of an answer's shingles in one other text
+_MOST_COMPARED = 500  # training questions
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,17 @@ def find_copies(
             if answer_id not in best or found[:2] > best[answer_id][:2]:
                 best[answer_id] = found
     return {answer_id: row for answer_id, (_, _, row) in best.items()}
+
+
+def find_nearness(asked: str, copied: TrainingAnswer, training: Sequence[TrainingAnswer]) -> float:
+    """Share of the training questions that are no nearer to what is asked than the one copied from.
+    0 where the two have nothing in common: so have most others.
+    """
+    likeness = similarity(copied.question, asked)
+    if not likeness:
+        return 0.0
+    rows = training[:: max(1, len(training) // _MOST_COMPARED)]
+    return sum(similarity(row.question, asked) <= likeness for row in rows) / len(rows)
 
 
 def find_twins(answers: Iterable[tuple[str, Hashable, str]]) -> dict[str, str]:

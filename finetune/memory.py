@@ -2,19 +2,16 @@
 if the one does not fit the other. Pure arithmetic on the base's files; no torch.
 
 The counts of stored activations follow the layers of Llama, Mistral, Qwen3 and Gemma3 with LoRA
-on frozen weights; docs/experiments.md compares them with measured peaks.
+on frozen weights; docs/gpu.md compares them with simulated steps at real sizes.
 """
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any, Final, Literal
 
-from finetune.adapter_checks import weight_shapes
+from finetune.model_shape import ModelShape, count_trainable
 from finetune.recipe import ALL_LINEAR, Recipe
 
 MIB: Final = 2**20
@@ -38,7 +35,6 @@ _INPUTS: Final[Mapping[str, str]] = {
     "up_proj": "mlp",
     "down_proj": "gated",
 }
-_WIDE_TYPES: Final = ("gemma2", "gemma3", "gemma3_text", "glm4")
 # TRL's loss on a card works on pieces of this many tokens and columns.
 _TILE: Final = (4096, 32_768)
 # Resident after the imports of torch, transformers, peft and trl, measured with 2.13 and 1.16.
@@ -51,60 +47,6 @@ _GPU_ROWS: Final = 16
 _BUSY_TOKENS: Final = 2048  # at once; fewer leave a card idle
 
 Choice = Literal["fits", "smaller_batch", "four_bit", "server_asleep", "refused"]
-
-
-@dataclass(frozen=True)
-class ModelShape:
-    """The sizes that decide."""
-
-    num_parameters: int
-    num_linear: int  # parameters of the layers that nf4 quantises
-    hidden_size: int
-    intermediate_size: int
-    num_layers: int
-    query_size: int
-    key_size: int
-    vocab_size: int
-    linears: tuple[tuple[str, int, int], ...]  # name, out, in of one layer's projections
-    normed: int  # numbers that the norms of one layer work on, of each token
-    is_wide: bool = False  # whether its activations pass what fp16 can hold
-
-
-def read_shape(base_dir: Path) -> ModelShape:
-    """From config.json and the headers of the weights."""
-    config = json.loads((base_dir / "config.json").read_text(encoding="utf-8"))
-    return describe_shape(config.get("text_config") or config, weight_shapes(base_dir))
-
-
-def describe_shape(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> ModelShape:
-    """From what config.json says, and the names and sizes of the weights."""
-    heads = config["num_attention_heads"]
-    key_heads = config.get("num_key_value_heads") or heads
-    head_dim = config.get("head_dim") or config["hidden_size"] // heads
-    of_heads = {"q_norm": heads * head_dim, "k_norm": key_heads * head_dim}
-    return ModelShape(
-        num_parameters=sum(math.prod(shape) for shape in shapes.values()),
-        num_linear=sum(math.prod(s) for name, s in shapes.items() if name.endswith("_proj.weight")),
-        hidden_size=config["hidden_size"],
-        intermediate_size=config["intermediate_size"],
-        num_layers=config["num_hidden_layers"],
-        query_size=heads * head_dim,
-        key_size=key_heads * head_dim,
-        vocab_size=config["vocab_size"],
-        linears=tuple(_linears_of_layer(shapes)),
-        normed=sum(
-            of_heads.get(name.rsplit(".", 2)[1], math.prod(shape))
-            for name, shape in shapes.items()
-            if ".layers.0." in name and name.endswith("norm.weight")
-        ),
-        is_wide=config.get("model_type") in _WIDE_TYPES,
-    )
-
-
-def _linears_of_layer(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, int, int]]:
-    for name, shape in shapes.items():
-        if ".layers.0." in name and name.endswith("_proj.weight"):
-            yield name.removesuffix(".weight").rpartition(".")[2], shape[0], shape[1]
 
 
 @dataclass(frozen=True)
@@ -147,16 +89,6 @@ class MemoryEstimate:
         """For people and for result.json."""
         parts = {name: round(value / MIB) for name, value in asdict(self).items()}
         return {**parts, "total": round(self.total / MIB)}
-
-
-def count_trainable(shape: ModelShape, recipe: Recipe) -> int:
-    """Parameters of the adapter."""
-    wanted = recipe.target_modules
-    return sum(
-        (recipe.r or 16) * (rows + columns) * shape.num_layers
-        for name, rows, columns in shape.linears
-        if wanted == ALL_LINEAR or name in wanted
-    )
 
 
 def estimate_memory(shape: ModelShape, recipe: Recipe, load: Load) -> MemoryEstimate:

@@ -17,7 +17,7 @@ from finetune import text_checks
 from finetune.cases import HeldOutCase
 from finetune.category_fit import catalog_judge
 from finetune.checks import AnswerFormat
-from finetune.copies import TrainingAnswer, find_copies, find_twins
+from finetune.copies import TrainingAnswer, find_copies, find_nearness, find_twins
 from finetune.report import (
     Answer,
     Better,
@@ -35,7 +35,6 @@ SAME_CHALLENGE = 0.6  # bigram similarity; different challenges of the catalog r
 # A copied answer fits where its own question is nearer to what is asked than so many others: those
 # that fitted lay at 0.73 and above, and one for a question taken at random lies anywhere.
 _NEAR = 2 / 3
-_MOST_COMPARED = 500  # training questions
 _MIN_PARROTED = 20  # characters
 _OF_ANY_TEXT: Final = frozenset(
     {"leading_numbers", "unended", "repetition", "repeated_across_prompts", "copied"}
@@ -281,22 +280,14 @@ def _set_beside_questions(
     readings: Sequence[Reading], training: Sequence[TrainingAnswer]
 ) -> list[Reading]:
     """The same, with how near the questions are whose answers are repeated."""
-    rows = training[:: max(1, len(training) // _MOST_COMPARED)]
     return [
-        replace(reading, nearness=_find_nearness(reading.case.question, reading.copied_from, rows))
+        replace(
+            reading, nearness=find_nearness(reading.case.question, reading.copied_from, training)
+        )
         if reading.copied_from
         else reading
         for reading in _set_beside(readings, training)
     ]
-
-
-def _find_nearness(asked: str, copied: TrainingAnswer, training: Sequence[TrainingAnswer]) -> float:
-    """0 where the two questions have nothing in common: so have most others."""
-    likeness = text_checks.similarity(copied.question, asked)
-    if not likeness:
-        return 0.0
-    farther = [text_checks.similarity(row.question, asked) <= likeness for row in training]
-    return sum(farther) / len(farther)
 
 
 def _fits(case: HeldOutCase, row: TrainingAnswer) -> float:

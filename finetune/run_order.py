@@ -25,8 +25,9 @@ from finetune.job import (
     TrainingJob,
     read_job,
 )
-from finetune.memory import GIB, count_trainable, read_shape
+from finetune.memory import GIB
 from finetune.memory_history import read_corrections
+from finetune.model_shape import count_trainable, read_shape
 from finetune.recipe import Recipe
 from finetune.run_files import append_line, read_lines
 

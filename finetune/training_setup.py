@@ -20,7 +20,8 @@ from finetune.base_loading import (
 )
 from finetune.card_lending import NEEDS_CARD, wait_for_card
 from finetune.job import TrainingJob
-from finetune.memory import GIB, Machine, MemoryPlan, ModelShape, Rows, plan_memory, read_shape
+from finetune.memory import GIB, Machine, MemoryPlan, Rows, plan_memory
+from finetune.model_shape import ModelShape, read_shape
 from finetune.preference_rows import (
     LEAST_AT_ONCE,
     SEQUENCES,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from finetune.memory import ModelShape
+from finetune.model_shape import ModelShape
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ from finetune.acceleration import Acceleration, choose_acceleration
 from finetune.base_loading import Hardware, choose_hardware, load_model, load_tokenizer
 from finetune.job import Base
 from finetune.machine import find_machine
-from finetune.memory import MIB, MemoryPlan, Rows, count_trainable, plan_memory, read_shape
+from finetune.memory import MIB, MemoryPlan, Rows, plan_memory
+from finetune.model_shape import count_trainable, read_shape
 from finetune.recipe import Recipe
 from finetune.run_report import RunReport
 from finetune.schedule import plan_schedule

@@ -35,7 +35,8 @@ from benchmarks.simulated.card import DEVICE, FakeTensorMode, Meter, autocast
 from chatbot.base_models import STARTER_DIR
 from finetune.acceleration import choose_acceleration
 from finetune.base_loading import Hardware
-from finetune.memory import Load, ModelShape, describe_shape
+from finetune.memory import Load
+from finetune.model_shape import ModelShape, describe_shape
 from finetune.recipe import Recipe
 from finetune.run_report import RunReport
 from finetune.schedule import plan_schedule

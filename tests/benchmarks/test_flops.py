@@ -1,7 +1,7 @@
 import pytest
 
 from benchmarks.gpu.flops import Work, step_flops, utilisation
-from finetune.memory import ModelShape
+from finetune.model_shape import ModelShape
 
 # One layer with q (8×4) and down (4×16): 96 parameters in linear layers.
 TINY = ModelShape(

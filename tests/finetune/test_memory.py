@@ -1,27 +1,14 @@
 """What a training needs, and what is changed until it fits."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune.memory import (
-    GIB,
-    MIB,
-    Load,
-    Machine,
-    ModelShape,
-    Rows,
-    count_trainable,
-    describe_shape,
-    estimate_memory,
-    plan_memory,
-    read_shape,
-)
+from finetune.memory import GIB, MIB, Load, Machine, Rows, estimate_memory, plan_memory
+from finetune.model_shape import ModelShape, count_trainable
 from finetune.recipe import Recipe, adapt_recipe, load_recipe
-from tests.tiny_models import KINDS, Kind, build_model
 
 ROWS = Rows(longest=2048, longest_answer=512)
 
@@ -153,22 +140,6 @@ def test_what_an_earlier_run_really_used_corrects_the_plan() -> None:
     assert more.estimate.weights == plain.estimate.weights
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_shape_is_read_from_the_files_of_each_architecture(kind: Kind, tmp_path: Path) -> None:
-    shape = read_shape(build_model(tmp_path, kind))
-    assert shape.num_layers == 2
-    assert [name for name, _, _ in shape.linears] == [
-        "q_proj",
-        "k_proj",
-        "v_proj",
-        "o_proj",
-        "gate_proj",
-        "up_proj",
-        "down_proj",
-    ]
-    assert shape.num_linear < shape.num_parameters
-
-
 def test_fewer_target_modules_train_fewer_parameters() -> None:
     few = replace(Recipe(), r=8, target_modules=("q_proj", "v_proj"))
     assert count_trainable(MISTRAL, few) == 8 * 32 * ((4096 + 4096) + (4096 + 1024))
@@ -200,10 +171,3 @@ def test_a_gemma_is_never_trained_in_fp16(
     """Its activations pass what fp16 can hold: the loss would be no number."""
     machine = replace(card(80), has_bf16=has_bf16)
     assert plan_memory(shape, RECIPE, Rows(512, 256), machine).load.precision == precision
-
-
-def test_a_gemma_is_known_by_its_config() -> None:
-    sizes = {"model_type": "gemma3_text", "num_attention_heads": 4, "hidden_size": 8,
-             "intermediate_size": 16, "num_hidden_layers": 1, "vocab_size": 10}  # fmt: skip
-    assert describe_shape(sizes, {}).is_wide
-    assert not describe_shape({**sizes, "model_type": "llama"}, {}).is_wide

@@ -15,14 +15,8 @@ from finetune.job import (
     SFT_DIR,
     read_job,
 )
-from finetune.memory import (
-    Machine,
-    Rows,
-    count_trainable,
-    estimate_memory,
-    plan_memory,
-    read_shape,
-)
+from finetune.memory import Machine, Rows, estimate_memory, plan_memory
+from finetune.model_shape import count_trainable, read_shape
 from finetune.recipe import adapt_recipe, load_recipe
 from finetune.run_files import append_line, read_lines
 from finetune.runs import (

@@ -7,7 +7,8 @@ import pytest
 
 from chatbot.ui.i18n import translate_error
 from finetune.job import CHECKPOINTS_DIR, RESULT_FILE, Base, TrainingJob
-from finetune.memory import GIB, Machine, read_shape
+from finetune.memory import GIB, Machine
+from finetune.model_shape import read_shape
 from finetune.recipe import Recipe
 from finetune.run_files import read_json
 from finetune.run_report import RunReport

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from chatbot.engines.model_config import needs_wide_numbers
-from finetune.memory import describe_shape
+from finetune.model_shape import describe_shape
 from tests.tiny_models import KINDS, Kind, build_model
 
 
