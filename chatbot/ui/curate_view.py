@@ -193,10 +193,12 @@ def render_queue(view: QueueView) -> str:
 
 def _render_empty(view: QueueView) -> str:
     key = "queue_done" if view.counts.accepted or view.counts.excluded else "queue_empty"
+    key = "queue_held" if view.counts.matching else key  # other curators look at all that match
+    text = t(view.lang, f"{key}_text", num=f"{view.counts.matching:,}")
     undo = _render_button("undo", view.lang) if view.can_undo else ""
     return (
         f'<div class="eco-empty" id="curate-empty">{icon("inbox")}'
-        f"<h3>{t(view.lang, key)}</h3><p>{t(view.lang, f'{key}_text')}</p>{undo}</div>"
+        f"<h3>{t(view.lang, key)}</h3><p>{text}</p>{undo}</div>"
     )
 
 

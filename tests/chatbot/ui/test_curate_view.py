@@ -90,6 +90,13 @@ def test_an_empty_queue_says_whether_it_is_done_or_never_began() -> None:
     assert 'id="curate-undo"' in render_queue(done)
 
 
+def test_a_queue_whose_rows_others_look_at_is_not_told_as_empty() -> None:
+    held = render_queue(make_view(counts=QueueCounts(pending=1200, matching=1200)))
+    assert "다른 사람이 보고 있어요" in held
+    assert "1,200개" in held
+    assert "아직 확인할 예시가 없어요" not in held
+
+
 @pytest.mark.parametrize(
     ("goal", "said"),
     [
