@@ -41,13 +41,13 @@ EVENTS = (
         {
             "figures": {
                 "supervised_share": 0.62, "longest_row": 412, "num_train": 96,
-                "num_validation": 12, "rows_left_out": 0, "vocabulary": 6144,
+                "num_validation": 12, "rows_left_out": 2, "vocabulary": 6144,
                 "eos_token": "<|end|>", "pad_token": "<|pad|>", "parameters": 6_600_000,
                 "trainable_parameters": 208_896,
             },
             "findings": [
-                {"code": "few_steps", "message": "Few.", "cure": "More.",
-                 "values": {"steps": "27", "least": "60"}},
+                {"code": "some_too_long", "message": "Long.", "cure": "Shorten.",
+                 "values": {"count": "2", "of": "98"}},
             ],
         },
     ),

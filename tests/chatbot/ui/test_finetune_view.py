@@ -152,5 +152,5 @@ def test_what_was_checked_before_step_1_is_shown_with_the_reasons() -> None:
     for text in ("62%", "208,896 (3.2%)", "&lt;|end|&gt; · &lt;|pad|&gt;", "1.9 / 20.5 GiB"):
         assert text in html
     assert "96행을 8개씩 5번 보면 60단계예요." in html
-    assert "단계가 27개뿐이에요. 60단계보다 적으면 거의 배우지 못해요" in html
+    assert "98행 중 너무 긴 2행은 빼고 배워요." in html
     assert "2.0 GiB" in html
